@@ -1,0 +1,139 @@
+// Package image says what an image is, whatever keeps it: the manifest of the
+// disk that was saved, and each saved volume as a reader with its allocation,
+// as records and as frames. How an image lies in a directory or a repository
+// is the business of the packages that implement it.
+package image
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"doppel.live/internal/extent"
+	"doppel.live/internal/record"
+)
+
+// Manifest describes an image. It is kept as doppel.json.
+type Manifest struct {
+	Format      int       `json:"format"` // 1
+	ID          string    `json:"id"`     // random UUID
+	Name        string    `json:"name"`
+	Created     time.Time `json:"created"`
+	Tool        string    `json:"tool"`        // "doppel 0.1.0"
+	WholeDisk   bool      `json:"whole_disk"`  // false: chosen partitions only
+	Consistency string    `json:"consistency"` // "offline": nothing was mounted for writing
+	Disks       []Disk    `json:"disks"`
+}
+
+// Disk is one saved disk.
+type Disk struct {
+	Name               string   `json:"name"` // kernel name when saved: sda, nvme0n1, loop0
+	Model              string   `json:"model,omitempty"`
+	Serial             string   `json:"serial,omitempty"`
+	WWN                string   `json:"wwn,omitempty"`
+	Size               int64    `json:"size"`                 // bytes
+	SectorSize         int64    `json:"sector_size"`          // logical, bytes
+	PhysicalSectorSize int64    `json:"physical_sector_size"` // bytes
+	Scheme             string   `json:"scheme"`               // gpt, mbr, none
+	Areas              []Area   `json:"areas"`                // tables, boot code and gaps, ascending
+	Volumes            []Volume `json:"volumes"`              // ascending by Offset
+}
+
+// Area is a run of sectors of the disk outside every volume, kept byte for
+// byte: protective MBR, GPT header and entries (both copies), EBRs, the gap
+// before the first partition.
+type Area struct {
+	Name   string `json:"name"`           // mbr, gpt-primary, gpt-backup, ebr, gap, raw
+	Offset int64  `json:"offset"`         // bytes from the start of the disk
+	Length int64  `json:"length"`         // bytes
+	File   string `json:"file,omitempty"` // file of the image directory that holds it, filled in by the image
+}
+
+// Method says how a volume was saved.
+type Method string
+
+// The methods.
+const (
+	Blocks Method = "blocks" // used blocks, by allocation
+	Raw    Method = "raw"    // every byte
+	Swap   Method = "swap"   // UUID and label only
+	Absent Method = "absent" // left out on purpose; its place in the table is kept
+)
+
+// Volume is one saved partition, or the whole disk where it has no table.
+type Volume struct {
+	Index      int    `json:"index"`            // position in the image over all disks; record.Record.Volume
+	Name       string `json:"name"`             // sda1, nvme0n1p2; the disk's name where there is no table
+	Number     int    `json:"number,omitempty"` // partition number, 0 for a whole disk
+	Offset     int64  `json:"offset"`           // bytes from the start of the disk
+	Size       int64  `json:"size"`             // bytes
+	FileSystem string `json:"file_system"`      // as blkid names it; "" unknown
+	Label      string `json:"label,omitempty"`
+	UUID       string `json:"uuid,omitempty"`
+	State      string `json:"state,omitempty"`
+	BlockSize  int64  `json:"block_size,omitempty"` // bytes
+	Used       int64  `json:"used"`                 // bytes that the image holds of it
+	Method     Method `json:"method"`
+	Reason     string `json:"reason,omitempty"` // why raw or absent, one sentence
+	File       string `json:"file,omitempty"`   // first file that holds it
+}
+
+// ErrDamaged is wrapped by every error that says that stored bytes are not
+// those that were written.
+var ErrDamaged = errors.New("image is damaged")
+
+// Frame is one stored frame of a saved volume.
+type Frame struct {
+	Offset  int64           // bytes in the stored stream
+	Length  int64           // bytes, compressed
+	Extents []extent.Extent // bytes of the volume, ascending; none for header frames
+	Sum     [32]byte        // BLAKE3 of the stored bytes
+}
+
+// Saved is one volume of an image, opened. ReadAt gives zeros where nothing
+// was saved.
+type Saved interface {
+	io.ReaderAt
+	Volume() Volume
+	Allocated() iter.Seq2[extent.Extent, error]
+	// Records reads and checks the volume from its first frame to its last.
+	Records(ctx context.Context) record.Reader
+	Frames() iter.Seq2[Frame, error]
+	Close() error
+}
+
+// Image is an image, opened for reading.
+type Image interface {
+	Manifest() *Manifest
+	// Area reads what was kept of area; its length is Area.Length.
+	Area(disk int, area Area) ([]byte, error)
+	// Open opens the volume of that index. Volumes saved as Swap or Absent
+	// have no data: their Allocated is empty.
+	Open(index int) (Saved, error)
+	Close() error
+}
+
+// VolumeWriter takes the records of one volume, ascending, exactly those of
+// the allocation that it was created with.
+type VolumeWriter interface {
+	record.Writer
+	// Close finishes and syncs the volume. The volume counts only when it
+	// returns nil.
+	Close() error
+}
+
+// Writer makes one image. Nothing in its place looks like an image until
+// Commit has returned nil.
+type Writer interface {
+	// Area stores an area of the disk of that index in Manifest.Disks.
+	Area(disk int, area Area, data []byte) error
+	// Create starts the volume of that index, with its allocation; the
+	// volumes may be written in any order, one at a time.
+	Create(index int, allocated []extent.Extent) (VolumeWriter, error)
+	// Commit writes the tables, lists, sums and the log, and makes the image whole.
+	Commit(log []byte) error
+	// Abort removes everything that was written. It may be called after Commit, to no effect.
+	Abort() error
+}
