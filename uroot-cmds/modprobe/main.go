@@ -1,0 +1,4 @@
+// Command modprobe loads kernel modules.
+package main
+
+func main() {}
