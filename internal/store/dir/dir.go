@@ -1,0 +1,278 @@
+// Package dir keeps the objects of a store as plain files below one directory.
+// No name, and no symbolic link that lies there, leads out of it. It does not
+// mount anything: the directory is there when Open is called.
+package dir
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"doppel.live/internal/store"
+)
+
+// Dir is a directory as a store.
+type Dir struct {
+	root *os.Root
+}
+
+var _ store.Store = (*Dir)(nil)
+
+// temporary is how the names of objects begin that are not committed. A crash
+// may leave them; List does not show them, Remove of their folder takes them too.
+const temporary = ".doppel-"
+
+// Open opens the directory of that path.
+func Open(path string) (*Dir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{root: root}, nil
+}
+
+// Close ends the use of the directory.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Path is the path that the directory was opened with.
+func (d *Dir) Path() string { return d.root.Name() }
+
+// checked is err with the store's sentinels for what callers act on.
+func checked(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: %w", store.ErrReadOnly, err)
+	}
+	return err
+}
+
+// Create implements store.Store.
+func (d *Dir) Create(name string, mode fs.FileMode) (store.Object, error) {
+	if err := store.CheckName(name); err != nil {
+		return nil, err
+	}
+	if info, err := d.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrExist)
+	}
+	pending := path.Join(path.Dir(name), temporary+rand.Text()[:12])
+	file, err := d.root.OpenFile(pending, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, checked(err)
+	}
+	return &object{dir: d, file: file, pending: pending, name: name, mode: mode}, nil
+}
+
+type object struct {
+	dir           *Dir
+	file          *os.File
+	pending, name string
+	mode          fs.FileMode
+	done          bool
+}
+
+func (o *object) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	return n, checked(err)
+}
+
+func (o *object) Commit() error {
+	if o.done {
+		return fs.ErrClosed
+	}
+	if err := o.commit(); err != nil {
+		o.Abort()
+		return checked(err)
+	}
+	o.done = true
+	return nil
+}
+
+func (o *object) commit() error {
+	// FAT and exFAT know no modes; what the mount says holds there.
+	if err := o.file.Chmod(o.mode); err != nil && !errors.Is(err, syscall.EPERM) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if err := o.file.Sync(); err != nil {
+		return err
+	}
+	if err := o.file.Close(); err != nil {
+		return err
+	}
+	if err := o.dir.root.Rename(o.pending, o.name); err != nil {
+		return err
+	}
+	return o.dir.sync(path.Dir(o.name))
+}
+
+func (o *object) Abort() error {
+	if o.done {
+		return nil
+	}
+	o.done = true
+	o.file.Close()
+	if err := o.dir.root.Remove(o.pending); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return checked(err)
+	}
+	return nil
+}
+
+// sync makes the names in a folder durable.
+func (d *Dir) sync(folder string) error {
+	f, err := d.root.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// Some file systems (FUSE, SMB) cannot sync a directory and say so.
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+type reader struct {
+	*os.File
+	size int64
+}
+
+func (r reader) Size() int64 { return r.size }
+
+// Open implements store.Store.
+func (d *Dir) Open(name string) (store.Reader, error) {
+	if err := store.CheckName(name); err != nil {
+		return nil, err
+	}
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", name, store.ErrNotFile)
+	}
+	file, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := file.Stat()
+	if err == nil && !os.SameFile(info, opened) {
+		err = fmt.Errorf("%s: %w", name, store.ErrNotFile)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return reader{file, opened.Size()}, nil
+}
+
+// List implements store.Store.
+func (d *Dir) List(folder string) ([]store.Entry, error) {
+	if folder != "." {
+		if err := store.CheckName(folder); err != nil {
+			return nil, err
+		}
+	}
+	f, err := d.root.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	infos, err := f.Readdir(-1)
+	if err != nil {
+		return nil, err
+	}
+	var list []store.Entry
+	for _, info := range infos {
+		if strings.HasPrefix(info.Name(), temporary) {
+			continue
+		}
+		e := store.Entry{Name: info.Name(), Folder: info.IsDir(), Regular: info.Mode().IsRegular(), Modified: info.ModTime()}
+		if e.Regular {
+			e.Size = info.Size()
+		}
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b store.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// MakeFolder implements store.Store.
+func (d *Dir) MakeFolder(name string) error {
+	if err := store.CheckName(name); err != nil {
+		return err
+	}
+	if err := d.root.Mkdir(name, 0o755); err != nil {
+		return checked(err)
+	}
+	return checked(d.sync(path.Dir(name)))
+}
+
+// Rename implements store.Store.
+func (d *Dir) Rename(from, to string) error {
+	if err := errors.Join(store.CheckName(from), store.CheckName(to)); err != nil {
+		return err
+	}
+	if _, err := d.root.Lstat(to); err == nil {
+		return fmt.Errorf("%s: %w", to, fs.ErrExist)
+	}
+	if err := d.root.Rename(from, to); err != nil {
+		return checked(err)
+	}
+	if err := d.sync(path.Dir(from)); err != nil {
+		return checked(err)
+	}
+	return checked(d.sync(path.Dir(to)))
+}
+
+// Remove implements store.Store.
+func (d *Dir) Remove(name string) error {
+	if err := store.CheckName(name); err != nil {
+		return err
+	}
+	if _, err := d.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := d.root.RemoveAll(name); err != nil {
+		return checked(err)
+	}
+	return checked(d.sync(path.Dir(name)))
+}
+
+func (d *Dir) statfs() (unix.Statfs_t, error) {
+	var s unix.Statfs_t
+	f, err := d.root.Open(".")
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	err = unix.Fstatfs(int(f.Fd()), &s)
+	return s, err
+}
+
+// Free implements store.Store.
+func (d *Dir) Free() (int64, error) {
+	s, err := d.statfs()
+	if err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", d.Path(), err)
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
+
+// ReadOnly implements store.Store.
+func (d *Dir) ReadOnly() bool {
+	if s, err := d.statfs(); err == nil && s.Flags&unix.ST_RDONLY != 0 {
+		return true
+	}
+	return errors.Is(unix.Access(d.Path(), unix.W_OK), syscall.EROFS)
+}
