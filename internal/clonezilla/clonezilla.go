@@ -1,0 +1,97 @@
+// Package clonezilla writes and reads image directories in Clonezilla's
+// layout: partclone streams in compressed frames, with the text files that
+// Clonezilla restores by and the doppel.json that says what those lose. It
+// sees no device, and does not know what a file system is.
+//
+// FORMAT.md describes what is not Clonezilla's own.
+package clonezilla
+
+import (
+	"errors"
+	"time"
+
+	"doppel.live/internal/image"
+	"doppel.live/internal/partition"
+)
+
+// Level says how hard to compress.
+type Level string
+
+// The levels. The zero value is Default.
+const (
+	None    Level = "none"
+	Fast    Level = "fast"
+	Default Level = "default"
+	Max     Level = "max"
+)
+
+// Options say how an image is written.
+type Options struct {
+	Level   Level
+	Workers int    // goroutines that compress; 0: one for each processor
+	NoCheck bool   // do not decode each frame again before it counts as saved
+	Command string // the command line, for people, kept in the image
+	// Tables are the partition tables by index in Manifest.Disks. A disk
+	// without one has none.
+	Tables map[int]*partition.Table
+}
+
+// The errors that callers act on, beside those of package store.
+var (
+	ErrExists     = errors.New("an image of this name is there already")
+	ErrIncomplete = errors.New("image is not complete: its saving was never finished")
+	ErrForward    = errors.New("volume can only be read from its start to its end")
+	ErrNotYet     = errors.New("not supported yet")
+	ErrNoImage    = errors.New("not an image")
+	ErrBadName    = errors.New("not a name for an image")
+)
+
+// Summary is one image of a place, as a list shows it.
+type Summary struct {
+	Name      string          `json:"name"`
+	Created   time.Time       `json:"created"`
+	Tool      string          `json:"tool"`
+	WholeDisk bool            `json:"whole_disk"`
+	Disks     []SummaryDisk   `json:"disks"`
+	Volumes   []SummaryVolume `json:"volumes"`
+	Stored    int64           `json:"stored"` // bytes of all its files
+	Complete  bool            `json:"complete"`
+	Problem   string          `json:"problem"` // why it is incomplete or cannot be read; "" where nothing is wrong
+}
+
+// SummaryDisk is one disk of a Summary.
+type SummaryDisk struct {
+	Name   string `json:"name"`
+	Model  string `json:"model"`
+	Serial string `json:"serial"`
+	Size   int64  `json:"size"` // bytes
+}
+
+// SummaryVolume is one volume of a Summary.
+type SummaryVolume struct {
+	Name       string       `json:"name"`
+	FileSystem string       `json:"file_system"`
+	Label      string       `json:"label"`
+	Size       int64        `json:"size"` // bytes
+	Used       int64        `json:"used"` // bytes that the image holds; -1 unknown
+	Method     image.Method `json:"method"`
+}
+
+// Report is what Verify found.
+type Report struct {
+	Image      string         `json:"image"`
+	Restorable bool           `json:"restorable"` // every volume, table and list is as it was saved
+	Volumes    []VolumeReport `json:"volumes"`
+	Problems   []string       `json:"problems"` // of what belongs to no volume
+	Warnings   []string       `json:"warnings"` // what could not be checked, and why
+	Bytes      int64          `json:"bytes"`    // stored bytes that were read
+}
+
+// VolumeReport is what Verify found of one volume.
+type VolumeReport struct {
+	Name       string   `json:"name"`
+	Restorable bool     `json:"restorable"`
+	Frames     int64    `json:"frames"` // that were read
+	Bytes      int64    `json:"bytes"`  // of the volume, unpacked and checked
+	Problems   []string `json:"problems"`
+}
