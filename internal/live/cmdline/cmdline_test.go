@@ -1,0 +1,144 @@
+package cmdline
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSplit(t *testing.T) {
+	for _, tt := range []struct {
+		name, line string
+		want       []Param
+	}{
+		{"empty", " \n", nil},
+		{"flag and value", "quiet root=/dev/sda1", []Param{{"quiet", "", false}, {"root", "/dev/sda1", true}}},
+		{"quoted value", `a="b c" d`, []Param{{"a", "b c", true}, {"d", "", false}}},
+		{"quoted whole, as GRUB writes it", `"a=b c" d`, []Param{{"a", "b c", true}, {"d", "", false}}},
+		{"empty value", `a= b=""`, []Param{{"a", "", true}, {"b", "", true}}},
+		{"equals in value", `a="LABEL=x y"`, []Param{{"a", "LABEL=x y", true}}},
+		{"open quote", `a="b c`, []Param{{"a", "b c", true}}},
+		{"behind --", `a -- b`, []Param{{"a", "", false}, {"b", "", false}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Split(tt.line); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestFields(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                        nil,
+		"  ":                      nil,
+		"a  b":                    {"a", "b"},
+		`sh -c 'a && b'`:          {"sh", "-c", "a && b"},
+		`a\ b ''`:                 {"a b", ""},
+		`"x y"z '"'`:              {"x yz", `"`},
+		`'it'\''s'`:               {"it's"},
+		`'a\b'`:                   {`a\b`},
+		`$(reboot) ; * ~`:         {"$(reboot)", ";", "*", "~"},
+		`restore 'lab pc' serial`: {"restore", "lab pc", "serial"},
+	} {
+		if got := Fields(text); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct {
+		name, line string
+		want       Config
+	}{
+		{"a plain start", "BOOT_IMAGE=/vmlinuz console=tty0 quiet rootfstype=ramfs", Config{}},
+		{"unattended", `doppel.run="restore lab-pc serial:S3Z9 --yes" doppel.images=LABEL=IMAGES doppel.then=poweroff doppel.prerun="sh -c 'a b'" doppel.prerun=c doppel.postrun=d`,
+			Config{Run: []string{"restore", "lab-pc", "serial:S3Z9", "--yes"}, Images: "LABEL=IMAGES", Then: ThenPowerOff,
+				Prerun: [][]string{{"sh", "-c", "a b"}, {"c"}}, Postrun: [][]string{{"d"}}}},
+		{"doppel named in run", `"doppel.run=doppel disks"`, Config{Run: []string{"disks"}}},
+		{"console, keymap, ip", "doppel.console=/dev/ttyS1,tty1 doppel.keymap=de ip=dhcp ip=eth1:10.0.0.2:255.0.0.0",
+			Config{Consoles: []string{"ttyS1", "tty1"}, Keymap: "de", IP: []string{"dhcp", "eth1:10.0.0.2:255.0.0.0"}}},
+		{"stop", "doppel.init=stop", Config{Stop: true}},
+		{"restoredisk", `ocs_live_run="ocs-sr -g auto -e1 auto -e2 -r -j2 -scr -p reboot restoredisk lab sda" ocs_live_batch="yes"`,
+			Config{Run: []string{"restore", "lab", "sda", "--yes"}, Then: ThenReboot}},
+		{"not batch", `ocs_live_run="ocs-sr -p true restoredisk lab sda" ocs_live_batch=no`, Config{Run: []string{"restore", "lab", "sda"}, Then: ThenMenu}},
+		{"savedisk", `ocs_live_run="/usr/sbin/ocs-sr --batch -q2 -c -z1p -i 4096 -p poweroff savedisk lab sda sdb"`,
+			Config{Run: []string{"save", "sda", "sdb", "lab", "--yes"}, Then: ThenPowerOff}},
+		{"saveparts", `ocs_live_run="ocs-sr saveparts lab 'sda1 sda2'"`, Config{Run: []string{"save", "sda1", "sda2", "lab"}}},
+		{"restoreparts", `ocs_live_run="ocs-sr restoreparts lab 'nvme0n1p1 nvme0n1p2'"`,
+			Config{Run: []string{"restore", "lab", "nvme0n1", "--only", "nvme0n1p1,nvme0n1p2"}}},
+		{"its menu", `ocs_live_run="ocs-live-general"`, Config{}},
+		{"extra parameters", `ocs_live_extra_param="-batch -p poweroff" ocs_live_run="ocs-sr restoredisk lab sda"`,
+			Config{Run: []string{"restore", "lab", "sda", "--yes"}, Then: ThenPowerOff}},
+		{"hooks by number", `ocs_prerun10="c" ocs_prerun="a x" ocs_prerun2="b" ocs_postrun1="d"`,
+			Config{Prerun: [][]string{{"a", "x"}, {"b"}, {"c"}}, Postrun: [][]string{{"d"}}}},
+		{"local repository", "ocs_repository=dev:///sdb1", Config{Images: "/dev/sdb1"}},
+		{"local repository by path", "ocs_repository=dev:///dev/sdb1", Config{Images: "/dev/sdb1"}},
+		{"local repository by label", `ocs_repository="dev:///LABEL=my disk"`, Config{Images: "LABEL=my disk"}},
+		{"remote repository", "ocs_repository=nfs://10.0.0.1/images", Config{Images: "nfs://10.0.0.1/images"}},
+		{"ssh repository", "ocs_repository=ssh://root@10.0.0.1/images", Config{Images: "sftp://root@10.0.0.1/images"}},
+		{"ours hold", `ocs_repository=dev:///sdb1 doppel.images=boot doppel.run="verify x" ocs_live_run="ocs-sr restoredisk lab sda"`,
+			Config{Images: "boot", Run: []string{"verify", "x"}}},
+		{"Debian live keyboard", "keyboard-layouts=de,us locales=en_US.UTF-8", Config{Keymap: "de"}},
+		{"no keyboard", "keyboard-layouts=NONE ocs_live_keymap=NONE", Config{}},
+		{"old keyboard", "ocs_live_keymap=/usr/share/keymaps/i386/azerty/fr-latin9.kmap.gz", Config{Keymap: "fr-latin9"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Parse(tt.line); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("\n got %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNotes(t *testing.T) {
+	for line, word := range map[string]string{
+		"doppel.colour=red":                                       "doppel.colour",
+		"doppel.then=dance":                                       "dance",
+		"doppel.init=fast":                                        "stop",
+		"ocs_daemonon=ssh":                                        "no equal",
+		"ocs_preload=http://a/b":                                  "no equal",
+		"ocs_prerunner=x":                                         "no equal",
+		"ocs_repository=floppy:///x":                              "floppy",
+		"ocs_repository=sdb1":                                     "dev:///sdb1",
+		"locales=de_DE.UTF-8":                                     "English",
+		`ocs_live_run="bash"`:                                     "",
+		`ocs_live_run="drbl-ocs x"`:                               "drbl-ocs",
+		`ocs_live_run="ocs-sr -x"`:                                "savedisk",
+		`ocs_live_run="ocs-sr savedisk ask_user sda"`:             "choose in the menu",
+		`ocs_live_run="ocs-sr restoredisk lab"`:                   "choose in the menu",
+		`ocs_live_run="ocs-sr restoredisk lab sda sdb"`:           "one disk",
+		`ocs_live_run="ocs-sr restoreparts lab sda1 sdb1"`:        "one disk",
+		"ocs_repository=smb://joe:geheim@10.0.0.1/images":         "password",
+		"ocs_repository=ssh://joe:geheim@10.0.0.1/images quiet=1": "password",
+	} {
+		c := Parse(line)
+		if word == "" {
+			if len(c.Notes) != 0 {
+				t.Errorf("%s: unexpected notes %v", line, c.Notes)
+			}
+			continue
+		}
+		if len(c.Notes) != 1 || !strings.Contains(c.Notes[0].String(), word) {
+			t.Errorf("%s: notes %v, want one with %q", line, c.Notes, word)
+		}
+		if strings.Contains(c.Images, "geheim") {
+			t.Errorf("%s: the password got through: %s", line, c.Images)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(`doppel.run="restore a serial:b" ocs_prerun2=x ip=dhcp`)
+	f.Add(`"ocs_live_run=ocs-sr -p reboot restoreparts lab 'p1 0p1'"`)
+	f.Add(`ocs_repository=dev: ocs_repository=://`)
+	f.Fuzz(func(t *testing.T, line string) {
+		Parse(line)
+		args := Fields(line)
+		if back := Fields(Quote(args)); !slices.Equal(args, back) {
+			t.Errorf("%q quoted and cut again: %q", args, back)
+		}
+	})
+}
