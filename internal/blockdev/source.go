@@ -1,0 +1,94 @@
+package blockdev
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// fileSector is the sector size of a regular file in the place of a device.
+const fileSector = 512
+
+// Source is a device opened for reading. While it is open and nothing on its
+// disk is mounted, the kernel lets nobody write to it.
+type Source struct {
+	file   *os.File
+	disk   Disk
+	locked bool // we have set the device read-only
+}
+
+// OpenSource opens a device or a regular file for reading.
+func OpenSource(path string) (*Source, error) { return System{}.OpenSource(path) }
+
+// OpenSource is OpenSource of that system.
+func (s System) OpenSource(path string) (*Source, error) {
+	d, err := s.Disk(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	src := &Source{file: f, disk: d}
+	if d.Transport == "file" {
+		return src, nil
+	}
+	if d.Size, err = ioctlSize(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: size: %w", d.Path, err)
+	}
+	src.disk.Size = d.Size
+	s.settle(src)
+	return src, nil
+}
+
+// settle writes back what the kernel still holds for the device and its
+// partitions, so that the device shows it, and locks it.
+func (s System) settle(src *Source) {
+	for _, p := range s.sortedPartitions(src.disk.Name) {
+		if f, err := os.Open(s.devicePath(p)); err == nil {
+			_ = dropCache(f) // without the right to do it we read what is there
+			f.Close()
+		}
+	}
+	_ = dropCache(src.file)
+	if len(src.disk.InUse) > 0 {
+		return
+	}
+	if ro, err := readOnly(src.file); err == nil && !ro {
+		src.locked = setReadOnly(src.file, true) == nil
+	}
+}
+
+// Disk describes the device.
+func (s *Source) Disk() Disk { return s.disk }
+
+// Size is the size in bytes, whole sectors.
+func (s *Source) Size() int64 { return s.disk.Size }
+
+// SectorSize is the logical sector size in bytes.
+func (s *Source) SectorSize() int64 { return s.disk.SectorSize }
+
+// ReadAt reads from the device.
+func (s *Source) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(p, off) }
+
+// Ahead tells the kernel that a range will be read soon.
+func (s *Source) Ahead(off, length int64) {
+	_ = unix.Fadvise(int(s.file.Fd()), off, length, unix.FADV_WILLNEED)
+}
+
+// Done tells the kernel that a range will not be read again.
+func (s *Source) Done(off, length int64) {
+	_ = unix.Fadvise(int(s.file.Fd()), off, length, unix.FADV_DONTNEED)
+}
+
+// Close puts the write protection back as it was and closes the device.
+func (s *Source) Close() error {
+	if s.locked {
+		_ = setReadOnly(s.file, false)
+		s.locked = false
+	}
+	return s.file.Close()
+}

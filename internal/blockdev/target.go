@@ -1,0 +1,346 @@
+package blockdev
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options says what OpenTarget has to look at besides the device.
+type Options struct {
+	System   System
+	Describe Describe // the same that the consent was made with
+	NeedSize int64    // bytes that will be written up to; 0 for any size
+	Holds    []string // files and folders that must not lie on the target: the image
+	Keep     string   // folder for the old first and last MiB; "" keeps nothing
+}
+
+// Target is a device opened for writing. What it is and what is on it was
+// compared with the consent, and is once more before the first write.
+type Target struct {
+	file    *os.File
+	disk    Disk
+	consent Consent
+	options Options
+
+	mu      sync.Mutex
+	armed   bool     // compared again and kept; writing has begun
+	pending [2]int64 // offset and length that the kernel was told to write back
+	dirty   [2]int64 // offset and length written since
+}
+
+// OpenTarget opens a device or a regular file for writing: the only place that
+// does. It refuses whatever is in use, is the boot medium or differs from the
+// consent, with an error that is a Refusal.
+func OpenTarget(path string, c Consent, o Options) (*Target, error) {
+	s := o.System
+	d, err := s.Disk(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.refuse(d, o); err != nil {
+		return nil, err
+	}
+	f, err := openWritable(d)
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, d.refusal(o, "another program or the kernel holds it", "end what uses it (lsblk and fuser show it), then try again")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: open for writing: %w", d.Path, err)
+	}
+	t := &Target{file: f, disk: d, consent: c, options: o}
+	if err := t.compare(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// openWritable takes the device for itself: no mount, array or swap can claim
+// it or one of its partitions while it is open, and udev leaves it alone.
+func openWritable(d Disk) (*os.File, error) {
+	flags := unix.O_RDWR | unix.O_CLOEXEC
+	if d.Transport != "file" {
+		flags |= unix.O_EXCL
+	}
+	fd, err := unix.Open(d.Path, flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), d.Path), nil
+}
+
+// Refuse says whether the device could be opened for writing now, without
+// opening it: nil, or the reason. A plan asks it.
+func Refuse(path string, o Options) error {
+	d, err := o.System.Disk(path)
+	if err != nil {
+		return err
+	}
+	return o.System.refuse(d, o)
+}
+
+// refuse looks for a reason to leave the device alone.
+func (s System) refuse(d Disk, o Options) error {
+	if d.BootMedium {
+		return d.refusal(o, "the live system was started from it", "choose another disk")
+	}
+	for _, held := range o.Holds {
+		if on, err := s.liesOn(held, d); err == nil && on {
+			return d.refusal(o, "the image folder "+held+" lies on it", "choose another disk, or move the image")
+		}
+	}
+	if len(d.InUse) > 0 {
+		return d.refusal(o, d.InUse[0], s.release(d))
+	}
+	if d.ReadOnly {
+		return d.refusal(o, "it is read-only", "open its write protection (a switch, or blockdev --setrw "+d.Path+"), or choose another disk")
+	}
+	if o.NeedSize > d.Size {
+		return d.refusal(o, fmt.Sprintf("it has %d bytes (%s) and %d (%s) are needed", d.Size, Bytes(d.Size), o.NeedSize, Bytes(o.NeedSize)), "choose a larger disk")
+	}
+	return nil
+}
+
+// release says how the first user of the device lets it go.
+func (s System) release(d Disk) string {
+	users, err := s.users()
+	if err != nil {
+		return "end what uses it"
+	}
+	found := s.uses(d.Name, users)
+	if d.Transport == "file" {
+		found = users.ofFile(d.Path)
+	}
+	if len(found) == 0 {
+		return "try again"
+	}
+	switch u := found[0]; u.Kind {
+	case Mounted:
+		return "umount " + u.By
+	case Swapped:
+		return "swapoff " + s.devicePath(u.Device)
+	case Looped:
+		return "losetup -d /dev/" + u.By
+	}
+	return "stop what stands on it (vgchange -an, mdadm --stop, cryptsetup close)"
+}
+
+// liesOn says whether a file or folder lies on the device.
+func (s System) liesOn(path string, d Disk) (bool, error) {
+	if d.Transport == "file" {
+		// An image folder inside the file would be a loop device over it,
+		// which is in use anyway.
+		rel, err := filepath.Rel(path, d.Path)
+		return err == nil && filepath.IsLocal(rel), err
+	}
+	behind, err := s.Behind(path)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range behind {
+		if name == d.Name {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// refusal names the device with what can still be read of it.
+func (d Disk) refusal(o Options, reason, next string) *Refusal {
+	c := Consent{Path: d.Path, Model: d.Model, Serial: d.Serial, Size: d.Size}
+	if f, err := os.Open(d.Path); err == nil && o.Describe != nil {
+		c.Contents, _ = o.Describe(f, d.Size, d.SectorSize)
+		f.Close()
+	}
+	return &Refusal{Device: c, Reason: reason, Next: next}
+}
+
+// compare reads the device again and holds it against the consent.
+func (t *Target) compare() error {
+	d, err := t.options.System.Disk(t.disk.Path)
+	if err != nil {
+		return err
+	}
+	if d.Transport == "file" {
+		if d, err = t.sameFile(d); err != nil {
+			return err
+		}
+	} else {
+		_ = dropCache(t.file)
+		if d.Size, err = ioctlSize(t.file); err != nil {
+			return fmt.Errorf("%s: size: %w", d.Path, err)
+		}
+	}
+	now, err := examine(d, t.file, t.options.Describe)
+	if err != nil {
+		return err
+	}
+	if what := t.consent.differs(now); what != "" {
+		return &Refusal{Device: now, Reason: what, Next: "look at the plan again and agree to what it shows now"}
+	}
+	return nil
+}
+
+// sameFile makes sure that the opened file is still the one of that name.
+func (t *Target) sameFile(d Disk) (Disk, error) {
+	opened, err := t.file.Stat()
+	if err != nil {
+		return d, err
+	}
+	named, err := os.Stat(d.Path)
+	if err != nil {
+		return d, err
+	}
+	if !os.SameFile(opened, named) {
+		return d, &Refusal{Device: t.consent, Reason: "another file took its name", Next: "try again"}
+	}
+	return d, nil
+}
+
+// Disk describes the device.
+func (t *Target) Disk() Disk { return t.disk }
+
+// Size is the size in bytes, whole sectors.
+func (t *Target) Size() int64 { return t.disk.Size }
+
+// SectorSize is the logical sector size in bytes.
+func (t *Target) SectorSize() int64 { return t.disk.SectorSize }
+
+// ReadAt reads from the device.
+func (t *Target) ReadAt(p []byte, off int64) (int, error) { return t.file.ReadAt(p, off) }
+
+// writeWindow is how much is written before the kernel is told to bring it to
+// the device, so that errors and the true rate show early.
+const writeWindow = 32 << 20
+
+// WriteAt writes to the device. The first call compares the device with the
+// consent again and keeps what is about to be lost.
+func (t *Target) WriteAt(p []byte, off int64) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.arm(); err != nil {
+		return 0, err
+	}
+	if off < 0 || off+int64(len(p)) > t.disk.Size {
+		return 0, fmt.Errorf("%s: write of %d bytes at %d leaves the device", t.disk.Path, len(p), off)
+	}
+	n, err := t.file.WriteAt(p, off)
+	if err != nil {
+		return n, err
+	}
+	return n, t.writeBack(off, int64(n))
+}
+
+// writeBack lets the kernel write one window while the next one is filled.
+func (t *Target) writeBack(off, n int64) error {
+	if end := t.dirty[0] + t.dirty[1]; t.dirty[1] == 0 {
+		t.dirty = [2]int64{off, n}
+	} else {
+		start := min(t.dirty[0], off)
+		t.dirty = [2]int64{start, max(end, off+n) - start}
+	}
+	if t.dirty[1] < writeWindow {
+		return nil
+	}
+	fd := int(t.file.Fd())
+	err := unix.SyncFileRange(fd, t.dirty[0], t.dirty[1], unix.SYNC_FILE_RANGE_WRITE)
+	if err == nil && t.pending[1] > 0 {
+		err = unix.SyncFileRange(fd, t.pending[0], t.pending[1],
+			unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+		_ = unix.Fadvise(fd, t.pending[0], t.pending[1], unix.FADV_DONTNEED)
+	}
+	t.pending, t.dirty = t.dirty, [2]int64{}
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ESPIPE) {
+		return nil
+	}
+	return err
+}
+
+// arm does what comes right before the first write.
+func (t *Target) arm() error {
+	if t.armed {
+		return nil
+	}
+	if err := t.compare(); err != nil {
+		return err
+	}
+	if t.options.Keep != "" {
+		if err := t.keep(); err != nil {
+			return fmt.Errorf("%s: keep what will be overwritten: %w", t.disk.Path, err)
+		}
+	}
+	t.armed = true
+	return nil
+}
+
+// keep copies the first and the last MiB into the log folder.
+func (t *Target) keep() error {
+	if err := os.MkdirAll(t.options.Keep, 0o700); err != nil {
+		return err
+	}
+	for i, e := range edges(t.disk.Size) {
+		name := fmt.Sprintf("%s-%s.before", filepath.Base(t.disk.Path), [2]string{"first", "last"}[i])
+		b := make([]byte, e[1])
+		if _, err := io.ReadFull(io.NewSectionReader(t.file, e[0], e[1]), b); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(t.options.Keep, name), b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Written says whether anything was written yet.
+func (t *Target) Written() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.armed
+}
+
+// Sync returns when everything written is on the medium.
+func (t *Target) Sync() error { return t.file.Sync() }
+
+// DropCache makes the next reads come from the medium.
+func (t *Target) DropCache() error {
+	if err := t.file.Sync(); err != nil {
+		return err
+	}
+	if t.disk.Transport == "file" {
+		return unix.Fadvise(int(t.file.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
+	return dropCache(t.file)
+}
+
+// ReReadTable tells the kernel to look at the partition table again. Kernels
+// that read no partitions of this device do nothing.
+func (t *Target) ReReadTable() error {
+	if t.disk.Transport == "file" {
+		return nil
+	}
+	deadline := time.Now().Add(3 * time.Second)
+	for {
+		_, err := unix.IoctlRetInt(int(t.file.Fd()), unix.BLKRRPART)
+		switch {
+		case err == nil, errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTTY):
+			return nil
+		case !errors.Is(err, unix.EBUSY) || time.Now().After(deadline):
+			return fmt.Errorf("%s: the kernel did not read the new partition table: %w", t.disk.Path, err)
+		}
+		time.Sleep(50 * time.Millisecond) // somebody looks at an old partition for a moment
+	}
+}
+
+// Close closes the device.
+func (t *Target) Close() error { return t.file.Close() }
