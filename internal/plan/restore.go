@@ -1,0 +1,307 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/extent"
+	"doppel.live/internal/image"
+	"doppel.live/internal/partition"
+)
+
+// Restore is the plan of a restore.
+type Restore struct {
+	Image    string   `json:"image"`
+	Target   Device   `json:"target"`
+	Consent  string   `json:"consent"` // for --consent
+	Confirm  Confirm  `json:"confirm"`
+	Steps    []Step   `json:"steps"`
+	Bytes    int64    `json:"bytes"`
+	Seconds  int64    `json:"seconds"` // estimate; 0 unknown
+	Refusals []string `json:"refusals"`
+	Warnings []string `json:"warnings"`
+
+	WholeDisk bool               `json:"-"` // the table is written too
+	Table     []partition.Sector `json:"-"` // table sectors, in the order in which they are written
+	Areas     []partition.Sector `json:"-"` // boot areas outside table and volumes
+	Wipe      []extent.Extent    `json:"-"` // zeroed before anything else, ascending
+}
+
+// RestoreInput is what a restore is planned from.
+type RestoreInput struct {
+	Manifest   *image.Manifest
+	Area       func(disk int, a image.Area) ([]byte, error) // contents of an area
+	Only       []string                                     // volumes or one disk of the image; none: the whole image
+	Target     Device
+	SectorSize int64            // of the target, bytes
+	Present    *partition.Table // what the target holds now
+	Partition  bool             // the target is a partition, not a disk
+	Consent    blockdev.Consent
+	Others     []string // serial numbers of the other disks of the machine
+	Rate       float64  // bytes per second that the target may take; 0 unknown
+}
+
+// margin is what is zeroed at both ends of a target and of each volume, so
+// that nothing there is taken for what it held before.
+const (
+	diskMargin   = 1 << 20
+	volumeMargin = 128 << 10
+)
+
+// NewRestore plans a restore. What cannot be done stands in Refusals; the error
+// is for an image that cannot be read.
+func NewRestore(in RestoreInput) (*Restore, error) {
+	p := &Restore{
+		Image: in.Manifest.Name, Target: in.Target, Consent: in.Consent.Code(),
+		Confirm: NewConfirm(in.Target.Serial, in.Others),
+		Steps:   []Step{}, Refusals: []string{}, Warnings: []string{},
+	}
+	disk, volumes := p.choose(in)
+	if disk < 0 {
+		return p, nil
+	}
+	var err error
+	switch {
+	case in.Partition:
+		p.toPartition(in, volumes)
+	case p.WholeDisk:
+		err = p.toDisk(in, disk, volumes)
+	default:
+		p.intoPartitions(in, volumes)
+	}
+	if len(p.Refusals) > 0 || err != nil {
+		p.Steps = []Step{}
+		return p, err
+	}
+	for _, s := range p.Steps {
+		p.Bytes += s.Bytes
+	}
+	p.Seconds = seconds(p.Bytes, in.Rate)
+	return p, nil
+}
+
+func (p *Restore) refuse(format string, args ...any) {
+	p.Refusals = append(p.Refusals, fmt.Sprintf(format, args...))
+}
+
+func (p *Restore) warn(format string, args ...any) {
+	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+}
+
+// choose finds the disk of the image and the volumes that are wanted.
+func (p *Restore) choose(in RestoreInput) (disk int, volumes []image.Volume) {
+	m := in.Manifest
+	p.WholeDisk = m.WholeDisk && len(in.Only) == 0
+	known := map[string]bool{}
+	disk = -1
+	for i, d := range m.Disks {
+		known[d.Name] = true
+		for _, v := range d.Volumes {
+			known[v.Name] = true
+			if len(in.Only) > 0 && !slices.Contains(in.Only, v.Name) && !slices.Contains(in.Only, d.Name) {
+				continue
+			}
+			if disk >= 0 && disk != i {
+				p.refuse("image %s holds %d disks: choose one with --only %s", m.Name, len(m.Disks), m.Disks[0].Name)
+				return -1, nil
+			}
+			disk, volumes = i, append(volumes, v)
+		}
+		if slices.Contains(in.Only, d.Name) && m.WholeDisk && len(in.Only) == 1 {
+			p.WholeDisk, disk = true, i
+		}
+	}
+	if n := unknown(in.Only, known); n != "" {
+		p.refuse("image %s holds no %s: see doppel images show %s", m.Name, n, m.Name)
+		return -1, nil
+	}
+	if disk < 0 && len(m.Disks) == 1 && p.WholeDisk {
+		return 0, nil // a table without partitions
+	}
+	if disk < 0 {
+		p.refuse("image %s holds nothing that can be restored", m.Name)
+	}
+	return disk, volumes
+}
+
+// step plans one volume at an offset of the target.
+func (p *Restore) step(v image.Volume, offset, size int64) {
+	s := Step{Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, TargetOffset: offset, Size: v.Size, Bytes: v.Used, Index: v.Index}
+	switch v.Method {
+	case image.Swap:
+		s.Bytes, s.Size = 0, size
+	case image.Absent:
+		s.Bytes = 0
+	}
+	p.Steps = append(p.Steps, s)
+	p.wipe(offset, min(volumeMargin, size))
+	p.wipe(offset+max(0, size-volumeMargin), min(volumeMargin, size))
+}
+
+func (p *Restore) wipe(offset, length int64) {
+	if length > 0 {
+		p.Wipe = append(p.Wipe, extent.Extent{Offset: offset, Length: length})
+	}
+}
+
+// finish puts the wipes in order and checks that they stay on the target.
+func (p *Restore) finish() {
+	slices.SortFunc(p.Wipe, func(a, b extent.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
+	p.Wipe = joined(p.Wipe)
+	if err := extent.Validate(p.Wipe, p.Target.Size); err != nil {
+		p.refuse("image %s does not fit its own table: %v", p.Image, err)
+	}
+}
+
+// joined merges extents that touch or overlap; sorted input.
+func joined(list []extent.Extent) []extent.Extent {
+	var out []extent.Extent
+	for _, e := range list {
+		if n := len(out); n > 0 && e.Offset <= out[n-1].End() {
+			out[n-1].Length = max(out[n-1].End(), e.End()) - out[n-1].Offset
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// toDisk plans the whole disk: table, boot areas and volumes.
+func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) error {
+	d := in.Manifest.Disks[index]
+	if in.Target.Size < d.Size {
+		p.refuse("the target has %s, the image needs %s: choose a target at least as large", sizes(in.Target.Size), sizes(d.Size))
+		return nil
+	}
+	table, err := p.table(in, index)
+	if err != nil || len(p.Refusals) > 0 {
+		return err
+	}
+	p.Table = writeOrder(table)
+	p.wipe(0, min(diskMargin, in.Target.Size))
+	p.wipe(max(0, in.Target.Size-diskMargin), min(diskMargin, in.Target.Size))
+	if in.Present != nil {
+		for _, s := range in.Present.Sectors {
+			p.wipe(s.Offset, int64(len(s.Data)))
+		}
+	}
+	for _, v := range volumes {
+		if v.Offset < 0 || v.Size < 0 || v.Offset+v.Size > in.Target.Size {
+			return fmt.Errorf("%w: volume %s leaves its disk", image.ErrDamaged, v.Name)
+		}
+		p.step(v, v.Offset, v.Size)
+		if v.Method == image.Absent {
+			p.warn("%s is not in the image: its partition will be empty", v.Name)
+		}
+	}
+	p.finish()
+	return nil
+}
+
+// table makes the table for the target out of the areas of the image.
+func (p *Restore) table(in RestoreInput, index int) (*partition.Table, error) {
+	d := in.Manifest.Disks[index]
+	var sectors []partition.Sector
+	for _, a := range d.Areas {
+		data, err := in.Area(index, a)
+		if err != nil {
+			return nil, err
+		}
+		s := partition.Sector{Name: a.Name, Offset: a.Offset, Data: data}
+		switch a.Name {
+		case partition.AreaMBR, partition.AreaGPTPrimary, partition.AreaGPTBackup, partition.AreaEBR:
+			sectors = append(sectors, s)
+		default:
+			p.Areas = append(p.Areas, s)
+		}
+	}
+	if d.Scheme == string(partition.None) || d.Scheme == "" {
+		return &partition.Table{Scheme: partition.None, SectorSize: in.SectorSize, DiskSize: in.Target.Size}, nil
+	}
+	if in.SectorSize != d.SectorSize {
+		p.refuse("the target has sectors of %d bytes, the image is of a disk with %d: choose a target with the same", in.SectorSize, d.SectorSize)
+		return nil, nil
+	}
+	table, err := partition.Parse(partition.Scheme(d.Scheme), sectors, d.Size, d.SectorSize)
+	if err != nil {
+		return nil, fmt.Errorf("%w: partition table of %s: %w", image.ErrDamaged, d.Name, err)
+	}
+	if p.Warnings = append(p.Warnings, table.Warnings...); in.Target.Size == d.Size {
+		return table, nil
+	}
+	p.warn("the target is %s larger than the source: the rest stays without a partition", blockdev.Bytes(in.Target.Size-d.Size))
+	return table.MoveTo(in.Target.Size)
+}
+
+// writeOrder sorts table sectors so that the disk looks whole only after the
+// last of them: logical partitions, backup GPT, primary GPT, sector 0.
+func writeOrder(t *partition.Table) []partition.Sector {
+	rank := map[string]int{partition.AreaEBR: 0, partition.AreaGPTBackup: 1, partition.AreaGPTPrimary: 2, partition.AreaMBR: 3}
+	sectors := slices.Clone(t.Sectors)
+	slices.SortStableFunc(sectors, func(a, b partition.Sector) int { return rank[a.Name] - rank[b.Name] })
+	return sectors
+}
+
+// toPartition plans one volume into a partition, whatever its number.
+func (p *Restore) toPartition(in RestoreInput, volumes []image.Volume) {
+	p.WholeDisk = false
+	if len(volumes) != 1 {
+		names := []string{}
+		for _, v := range volumes {
+			names = append(names, v.Name)
+		}
+		p.refuse("%s is one partition and %d volumes were chosen: name one of %s with --only", in.Target.Path, len(volumes), strings.Join(names, ", "))
+		return
+	}
+	v := volumes[0]
+	if p.cannotHold(v, in.Target.Path, in.Target.Size) {
+		return
+	}
+	p.step(v, 0, in.Target.Size)
+	p.finish()
+}
+
+// intoPartitions plans chosen volumes into the partitions that the target has
+// already, by number; its table stays as it is.
+func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
+	for _, v := range volumes {
+		if v.Method == image.Absent && len(in.Only) == 0 {
+			continue
+		}
+		part, ok := partition.Partition{}, false
+		if in.Present != nil {
+			for _, q := range in.Present.Partitions {
+				if q.Number == v.Number && !q.Extended {
+					part, ok = q, true
+				}
+			}
+		}
+		if !ok {
+			p.refuse("the target has no partition %d for %s: restore the whole image, or name a partition as the target", v.Number, v.Name)
+			continue
+		}
+		if !p.cannotHold(v, fmt.Sprintf("partition %d of the target", v.Number), part.Size) {
+			p.step(v, part.Start, part.Size)
+		}
+	}
+	if len(p.Steps) == 0 && len(p.Refusals) == 0 {
+		p.refuse("image %s holds nothing that can be restored", p.Image)
+	}
+	p.finish()
+}
+
+// cannotHold refuses a volume that is not in the image or larger than its place.
+func (p *Restore) cannotHold(v image.Volume, place string, size int64) bool {
+	switch {
+	case v.Method == image.Absent:
+		p.refuse("%s was left out when image %s was saved", v.Name, p.Image)
+	case size < v.Size && v.Method != image.Swap:
+		p.refuse("%s has %s, %s needs %s: choose a larger one", place, sizes(size), v.Name, sizes(v.Size))
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,135 @@
+package plan
+
+import (
+	"fmt"
+	"path"
+	"slices"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/image"
+)
+
+// Save is the plan of a save.
+type Save struct {
+	Image    string   `json:"image"`
+	Place    string   `json:"place"`
+	Sources  []Device `json:"sources"`
+	Steps    []Step   `json:"steps"`
+	Bytes    int64    `json:"bytes"`   // that are read
+	Stored   int64    `json:"stored"`  // estimate of what the image takes; 0 unknown
+	Free     int64    `json:"free"`    // room in the place; -1 unknown
+	Seconds  int64    `json:"seconds"` // estimate; 0 unknown
+	Refusals []string `json:"refusals"`
+	Warnings []string `json:"warnings"`
+}
+
+// SaveInput is what a save is planned from.
+type SaveInput struct {
+	Manifest *image.Manifest
+	Place    string
+	Sources  []Source // parallel to Manifest.Disks
+	Behind   []string // kernel names of the devices that the place lies on
+	Free     int64    // bytes; -1 unknown
+	Problem  string   // why the place cannot take an image of that name; ""
+	Ratio    float64  // of stored to read bytes, measured on a sample; 0 unknown
+	Rate     float64  // bytes per second, measured on the same sample; 0 unknown
+}
+
+// Source is one disk that is saved, with its users.
+type Source struct {
+	Device   Device
+	Name     string // kernel name
+	Uses     []blockdev.Use
+	Warnings []string
+}
+
+// NewSave plans a save. What cannot be done stands in Refusals.
+func NewSave(in SaveInput) *Save {
+	p := &Save{
+		Image: in.Manifest.Name, Place: in.Place, Free: in.Free,
+		Sources: []Device{}, Steps: []Step{}, Refusals: []string{}, Warnings: []string{},
+	}
+	if in.Problem != "" {
+		p.Refusals = append(p.Refusals, in.Problem)
+	}
+	for i, d := range in.Manifest.Disks {
+		src := in.Sources[i]
+		p.Sources = append(p.Sources, src.Device)
+		p.Warnings = append(p.Warnings, src.Warnings...)
+		for _, v := range d.Volumes {
+			if v.Method == image.Absent {
+				continue
+			}
+			p.Steps = append(p.Steps, Step{
+				Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, Size: v.Size, Bytes: v.Used, Reason: v.Reason, Index: v.Index,
+			})
+			p.Bytes += v.Used
+			p.inUse(v, d, src, in)
+		}
+	}
+	if len(p.Steps) == 0 && !in.Manifest.WholeDisk {
+		p.Refusals = append(p.Refusals, "nothing is left to save: leave out less")
+	}
+	p.room(in)
+	return p
+}
+
+// overhead is what an image takes besides its volumes: tables, lists, bitmaps.
+const overhead = 4 << 20
+
+// room compares what the image will take with what there is.
+func (p *Save) room(in SaveInput) {
+	p.Seconds = seconds(p.Bytes, in.Rate)
+	if in.Ratio > 0 {
+		p.Stored = int64(float64(p.Bytes)*in.Ratio) + overhead
+	}
+	if in.Free < 0 {
+		return
+	}
+	// The sample may mislead a little: what comes out 10 % short is tried,
+	// with a warning.
+	switch needed := max(p.Stored, 1<<20); {
+	case in.Free < needed-needed/10:
+		p.Refusals = append(p.Refusals, fmt.Sprintf("%s has room for %s, the image will take about %s: make room or choose another place",
+			in.Place, sizes(in.Free), sizes(needed)))
+	case in.Free < p.Bytes+overhead:
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s has room for %s; the image will take about %s, and %s if its data does not compress",
+			in.Place, blockdev.Bytes(in.Free), blockdev.Bytes(needed), blockdev.Bytes(p.Bytes)))
+	}
+}
+
+// inUse refuses a volume that changes while it is read.
+func (p *Save) inUse(v image.Volume, d image.Disk, src Source, in SaveInput) {
+	if slices.Contains(in.Behind, v.Name) {
+		p.Refusals = append(p.Refusals, fmt.Sprintf(
+			"the image folder %s lies on %s, which is to be saved: leave it out with --except %s, or choose another place", in.Place, v.Name, v.Name))
+		return
+	}
+	for _, u := range src.Uses {
+		mine := u.Device == v.Name || u.Device == src.Name || u.Device == src.Device.Path
+		if !mine && v.Number != 0 || v.Method == image.Swap {
+			continue
+		}
+		switch {
+		case u.Kind == blockdev.Mounted && !u.ReadOnly:
+			p.Refusals = append(p.Refusals, fmt.Sprintf(
+				"%s for writing: unmount it (umount %s), mount it read-only (mount -o remount,ro %s), or leave it out with --except %s", u, u.By, u.By, v.Name))
+		case u.Kind == blockdev.Swapped:
+			p.Refusals = append(p.Refusals, fmt.Sprintf("%s: end that (swapoff), or leave it out with --except %s", u, v.Name))
+		case u.Kind == blockdev.Held:
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s: it must not be written to while it is saved", u))
+		default:
+			continue
+		}
+		return
+	}
+}
+
+// Name gives the place and the name of an image that a command line names: a
+// path, or a name below the place for images.
+func Name(spec, images string) (place, name string) {
+	if dir, base := path.Split(path.Clean(spec)); dir != "" {
+		return path.Clean(dir), base
+	}
+	return images, spec
+}
