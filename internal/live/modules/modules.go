@@ -2,31 +2,29 @@
 // module tree, finds the module that a name or an alias means, and loads it
 // with all it needs. It does not listen for devices (package uevent) and does
 // not choose which modules the live system carries (package initramfs).
+//
+// The index is the text that depmod writes (modules.dep, modules.alias,
+// modules.softdep, modules.builtin, modules.devname; see modules.dep(5)), so
+// that other tools can read it as well.
 package modules
 
-// A Loader loads modules of one tree into the running kernel. Its methods may
-// be called from several goroutines.
-type Loader struct {
-	dir string // lib/modules/VERSION
+import (
+	"path"
+	"strings"
+)
+
+// name returns the name of the module kept in the file p:
+// kernel/drivers/net/virtio-net.ko.xz is virtio_net.
+func name(p string) string {
+	base := path.Base(p)
+	if i := strings.Index(base, ".ko"); i >= 0 {
+		base = base[:i]
+	}
+	return underscored(base)
 }
 
-// Open returns a Loader for the running kernel's modules, /lib/modules/VERSION.
-func Open() (*Loader, error) {
-	return &Loader{}, nil
-}
-
-// Load loads the module that name means, and before it what it depends on. A
-// name is a module's name or an alias such as pci:v00008086d… or fs-xfs; all
-// modules that match an alias are loaded. Modules that are loaded already or
-// built in are no error; a name that nothing matches is ErrNotFound.
-func (l *Loader) Load(name string, params ...string) error {
-	return nil
-}
-
-// Coldplug loads the modules of every device that the kernel knows, and of
-// those that appear by that, until nothing new appears. It returns how many
-// modules it loaded; the error joins those of single modules, which do not
-// stop the others.
-func (l *Loader) Coldplug() (int, error) {
-	return 0, nil
+// underscored writes a module's name as the kernel does: modules are files
+// with dashes and names with underscores, and users type either.
+func underscored(s string) string {
+	return strings.ReplaceAll(s, "-", "_")
 }
