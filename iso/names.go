@@ -10,7 +10,7 @@ import (
 
 // Limits of names, in the unit of each.
 const (
-	maxName        = 255  // bytes of a real name: NAME_MAX of Linux
+	maxName        = 253  // bytes of a real name: Linux cuts longer ones
 	maxTarget      = 1023 // bytes of a link target: xorriso reads no longer ones
 	maxFileID      = 30   // ECMA-119 7.5.1: characters of file name and extension together
 	maxExtension   = 10   // our own: longer "extensions" are cut, so that much of the name stays
@@ -119,18 +119,26 @@ func (u *namer) joliet(name string, file bool) identifier {
 		}
 		return r
 	}
-	if !file {
-		return u.take(identifier{name: mapRunes(name, clean)}, maxJoliet)
+	base, extension := name, ""
+	if file {
+		base, extension = split(name)
 	}
-	base, extension := split(name)
-	if len(extension) > maxExtension {
-		base, extension = name, ""
+	if extension == "" || len(extension) > maxExtension {
+		return u.take(identifier{name: undot(cut(mapRunes(name, clean), maxJoliet)), file: file}, maxJoliet)
 	}
-	limit := maxJoliet
-	if extension != "" {
-		limit-- // the dot
+	return u.take(identifier{
+		name:      mapRunes(base, clean),
+		extension: undot(mapRunes(extension, clean)),
+		file:      true,
+	}, maxJoliet-1) // the dot
+}
+
+// undot replaces dots and spaces at the end: Windows and Linux drop them.
+func undot(r []rune) []rune {
+	for i := len(r) - 1; i >= 0 && (r[i] == '.' || r[i] == ' '); i-- {
+		r[i] = '_'
 	}
-	return u.take(identifier{name: mapRunes(base, clean), extension: mapRunes(extension, clean), file: true}, limit)
+	return r
 }
 
 // take shortens the name so that it and the extension have at most limit
