@@ -27,6 +27,7 @@ type Event struct {
 	Rate      float64 `json:"rate,omitempty"`       // bytes per second, smoothed
 	Remaining float64 `json:"remaining,omitempty"`  // seconds; 0 while unknown
 	Plan      any     `json:"plan,omitempty"`
+	Report    any     `json:"report,omitempty"` // Result of verify: what was found, volume by volume
 	OK        bool    `json:"ok,omitempty"`     // Result: the job did all that it was asked for
 	Status    int     `json:"status,omitempty"` // Result: exit status of the command
 	Next      string  `json:"next,omitempty"`   // Result: what the user can do next

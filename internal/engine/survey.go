@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"doppel.live/internal/extent"
+	"doppel.live/internal/image"
+	"doppel.live/internal/inventory"
+	"doppel.live/internal/partition"
+)
+
+// Origin is a disk that is saved: how it is read and what is taken of it.
+type Origin struct {
+	Reader    io.ReaderAt
+	Table     *partition.Table
+	Areas     [][]byte                // contents of the areas of its image.Disk
+	Allocated map[int][]extent.Extent // by place in the volumes of its image.Disk
+	Warnings  []string
+}
+
+// Choice says which partitions of a disk are saved.
+type Choice struct {
+	Only   []int    // partition numbers; none: all
+	Except []string // names of volumes that are left out
+}
+
+func (c Choice) reason(v inventory.Volume) string {
+	switch {
+	case slices.Contains(c.Except, v.Name):
+		return "left out on request"
+	case len(c.Only) > 0 && !slices.Contains(c.Only, v.Partition.Number):
+		return "not asked for"
+	}
+	return ""
+}
+
+// Gaps up to maxGap are kept; from hugeGap on a gap is no place for a boot
+// loader any more and is left out altogether.
+const (
+	maxGap  = 16 << 20
+	hugeGap = 1 << 30
+)
+
+// Survey finds out what a save of the disk takes. In disk, geometry and
+// identity are filled in already; Survey adds scheme, areas and volumes.
+func Survey(r io.ReaderAt, disk *image.Disk, c Choice) (*Origin, error) {
+	found, err := inventory.Look(r, disk.Name, disk.Size, disk.SectorSize)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", disk.Name, err)
+	}
+	o := &Origin{Reader: r, Table: found.Table, Allocated: map[int][]extent.Extent{}, Warnings: found.Table.Warnings}
+	disk.Scheme = string(found.Table.Scheme)
+	if why := found.Table.Conflict(); why != "" {
+		o.Warnings = append(o.Warnings, fmt.Sprintf("%s is saved as one raw volume: %s", disk.Name, why))
+		o.Table = &partition.Table{Scheme: partition.None, SectorSize: disk.SectorSize, DiskSize: disk.Size}
+		disk.Scheme = string(partition.None)
+	} else if err := o.areas(disk); err != nil {
+		return nil, err
+	}
+	for _, v := range found.Volumes {
+		volume, list, err := survey(v, c)
+		if err != nil {
+			return nil, err
+		}
+		disk.Volumes = append(disk.Volumes, volume)
+		o.Allocated[len(disk.Volumes)-1] = list
+		if len(v.Probe.Ambiguous) > 0 && volume.Method == image.Raw {
+			o.Warnings = append(o.Warnings, fmt.Sprintf("%s: %s", v.Name, v.Probe.Reason))
+		}
+	}
+	byOffset(disk, o)
+	return o, nil
+}
+
+// byOffset puts the volumes in the order of the disk.
+func byOffset(disk *image.Disk, o *Origin) {
+	order := make([]int, len(disk.Volumes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return int(min(1, max(-1, disk.Volumes[a].Offset-disk.Volumes[b].Offset)))
+	})
+	volumes, lists := make([]image.Volume, 0, len(order)), map[int][]extent.Extent{}
+	for i, from := range order {
+		volumes, lists[i] = append(volumes, disk.Volumes[from]), o.Allocated[from]
+	}
+	disk.Volumes, o.Allocated = volumes, lists
+}
+
+// survey describes one volume and lists what is read of it.
+func survey(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, error) {
+	info := v.Probe.Info
+	out := image.Volume{
+		Name: v.Name, Number: v.Partition.Number, Offset: v.Offset, Size: v.Size,
+		FileSystem: info.Type, Label: info.Label, UUID: info.UUID, State: string(info.State),
+		BlockSize: info.BlockSize, Method: v.Method(), Reason: v.Probe.Reason,
+	}
+	if why := c.reason(v); why != "" {
+		out.Method, out.Reason = image.Absent, why
+		return out, nil, nil
+	}
+	if v.Problem != nil {
+		return out, nil, sourceError(v.Name, 0, v.Problem)
+	}
+	var list []extent.Extent
+	switch out.Method {
+	case image.Blocks:
+		var err error
+		if list, err = extent.Collect(v.Probe.FileSystem.Allocated()); err == nil {
+			err = extent.Validate(list, v.Size)
+		}
+		if err != nil { // a file system that contradicts itself is kept whole
+			out.Method, out.Reason = image.Raw, fmt.Sprintf("its allocation cannot be read: %v", err)
+			list = []extent.Extent{{Length: v.Size}}
+		}
+	case image.Raw:
+		list = []extent.Extent{{Length: v.Size}}
+	}
+	out.Used = extent.Total(list)
+	return out, list, nil
+}
+
+// areas describes and reads what lies outside the volumes: table sectors, and
+// the gap before the first partition.
+func (o *Origin) areas(disk *image.Disk) error {
+	for _, s := range o.Table.Sectors {
+		disk.Areas = append(disk.Areas, image.Area{Name: s.Name, Offset: s.Offset, Length: int64(len(s.Data))})
+		o.Areas = append(o.Areas, s.Data)
+	}
+	gap := o.Table.Gap()
+	switch {
+	case gap.Length <= 0:
+		return nil
+	case gap.Length >= hugeGap:
+		o.Warnings = append(o.Warnings, fmt.Sprintf("%s: the %d bytes before the first partition are not saved", disk.Name, gap.Length))
+		return nil
+	}
+	data := make([]byte, min(gap.Length, maxGap))
+	if _, err := io.ReadFull(io.NewSectionReader(o.Reader, gap.Offset, int64(len(data))), data); err != nil {
+		return sourceError(disk.Name, gap.Offset, err)
+	}
+	if o.Table.Scheme == partition.GPT && zero(data) {
+		return nil
+	}
+	area := image.Area{Name: "gap", Offset: gap.Offset, Length: int64(len(data))}
+	at, _ := slices.BinarySearchFunc(disk.Areas, area, func(a, b image.Area) int {
+		return int(min(1, max(-1, a.Offset-b.Offset)))
+	})
+	disk.Areas, o.Areas = slices.Insert(disk.Areas, at, area), slices.Insert(o.Areas, at, data)
+	return nil
+}
+
+func zero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

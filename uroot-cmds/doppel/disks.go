@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/image"
+	"doppel.live/internal/inventory"
+)
+
+const disksUsage = "doppel disks [--json]"
+
+const disksHelp = `Lists the disks of this machine with model, serial number, size and health, and
+their partitions with what is on them and how much of it is used. It reads only.
+
+How a partition can be saved: "blocks" saves the blocks in use, "raw" every
+byte, "swap" only UUID and label.
+
+Options:
+  --json   print one JSON document
+`
+
+func runDisks(ctx context.Context, c *console, args []string) error {
+	rest, err := c.parse(flag.NewFlagSet("disks", flag.ContinueOnError), "disks", args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return misuse("disks takes no arguments")
+	}
+	disks, err := inventory.List(ctx)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.print(struct {
+			Disks []inventory.Disk `json:"disks"`
+		}{disks})
+	}
+	if len(disks) == 0 {
+		fmt.Fprintln(c.out, "There is no disk.")
+	}
+	for _, d := range disks {
+		showDisk(c, d)
+	}
+	return nil
+}
+
+func showDisk(c *console, d inventory.Disk) {
+	facts := []string{blockdev.Bytes(d.Size)}
+	for _, f := range []string{d.Model, d.Transport} {
+		if f != "" {
+			facts = append(facts, f)
+		}
+	}
+	if d.Serial != "" {
+		facts = append(facts, "serial "+d.Serial)
+	}
+	if d.BootMedium {
+		facts = append(facts, "the live system was started from it")
+	}
+	if d.ReadOnly {
+		facts = append(facts, "read-only")
+	}
+	fmt.Fprintf(c.out, "%s  %s\n", d.Path, strings.Join(facts, ", "))
+	if d.Health.State != "unknown" {
+		fmt.Fprintf(c.out, "  health: %s (%s)\n", d.Health.State, d.Health.Text)
+	}
+	if len(d.Partitions) == 0 {
+		fmt.Fprintf(c.out, "  %s\n", d.Contents)
+	}
+	for _, p := range d.Partitions {
+		fmt.Fprintln(c.out, strings.TrimRight(partitionLine(p), " "))
+	}
+	for _, use := range d.InUse {
+		fmt.Fprintf(c.out, "  %s\n", use)
+	}
+}
+
+func partitionLine(p inventory.Partition) string {
+	kind := p.FileSystem
+	if kind == "" {
+		kind = "-"
+	}
+	used := ""
+	if p.Used >= 0 {
+		used = blockdev.Bytes(p.Used) + " used"
+	} else if p.Method == image.Raw {
+		used = "raw"
+	}
+	label := p.Label
+	if label == "" {
+		label = p.PartLabel
+	}
+	return fmt.Sprintf("  %-14s %-12s %10s  %-16s %s", p.Name, kind, blockdev.Bytes(p.Size), used, label)
+}

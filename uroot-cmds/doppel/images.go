@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/clonezilla"
+	"doppel.live/internal/plan"
+	"doppel.live/internal/store/dir"
+)
+
+const imagesUsage = "doppel images [list | show IMAGE | rename IMAGE NAME | remove IMAGE] [--images DIR] [--yes] [--json]"
+
+const imagesHelp = `Manages the images of a place.
+
+  list                 all images, with date, size and what they hold (default)
+  show IMAGE           one image, volume by volume
+  rename IMAGE NAME    gives an image another name
+  remove IMAGE         removes an image, after asking
+
+Options:
+  --images DIR   where the images are (default: $DOPPEL_IMAGES, or /images)
+  --yes          remove without asking
+  --json         print one JSON document
+`
+
+func runImages(_ context.Context, c *console, args []string) error {
+	fs := flag.NewFlagSet("images", flag.ContinueOnError)
+	images, yes := imagesFlag(fs), fs.Bool("yes", false, "")
+	rest, err := c.parse(fs, "images", args)
+	if err != nil {
+		return err
+	}
+	action := "list"
+	if len(rest) > 0 {
+		action, rest = rest[0], rest[1:]
+	}
+	wanted, known := map[string]int{"list": 0, "show": 1, "rename": 2, "remove": 1}[action]
+	if !known {
+		return misuse("images cannot %q", action)
+	}
+	if len(rest) != wanted {
+		return misuse("images %s takes %d names", action, wanted)
+	}
+	switch action {
+	case "show":
+		return showImage(c, *images, rest[0])
+	case "rename":
+		return renameImage(c, *images, rest[0], rest[1])
+	case "remove":
+		return removeImage(c, *images, rest[0], *yes)
+	}
+	return listImages(c, *images)
+}
+
+// openPlace opens the folder of images.
+func openPlace(place string) (*dir.Dir, error) {
+	d, err := dir.Open(place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no folder for images at %s: choose one with --images", place)
+	}
+	return d, err
+}
+
+func listImages(c *console, place string) error {
+	d, err := openPlace(place)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	all, err := clonezilla.List(d)
+	if err != nil {
+		return err
+	}
+	if all == nil {
+		all = []clonezilla.Summary{}
+	}
+	if c.json {
+		return c.print(struct {
+			Place  string               `json:"place"`
+			Images []clonezilla.Summary `json:"images"`
+		}{place, all})
+	}
+	if len(all) == 0 {
+		fmt.Fprintf(c.out, "There are no images in %s.\n", place)
+	}
+	for _, s := range all {
+		fmt.Fprintf(c.out, "%-24s %-16s %10s  %s\n", s.Name, date(s.Created), blockdev.Bytes(s.Stored), holds(s))
+	}
+	return nil
+}
+
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+// holds says in one line what an image holds.
+func holds(s clonezilla.Summary) string {
+	if s.Problem != "" {
+		return s.Problem
+	}
+	if !s.Complete {
+		return "not complete"
+	}
+	parts := []string{}
+	for _, d := range s.Disks {
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s %s", d.Name, blockdev.Bytes(d.Size), d.Model)))
+	}
+	kinds := []string{}
+	for _, v := range s.Volumes {
+		kinds = append(kinds, v.FileSystem)
+	}
+	return fmt.Sprintf("%s (%s)", strings.Join(parts, ", "), strings.Join(kinds, " "))
+}
+
+func showImage(c *console, images, spec string) error {
+	place, name := plan.Name(spec, images)
+	d, err := openPlace(place)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	im, err := clonezilla.Open(d, name)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", name, err)
+	}
+	defer im.Close()
+	m := im.Manifest()
+	if c.json {
+		return c.print(m)
+	}
+	fmt.Fprintf(c.out, "%s  saved %s by %s\n", name, date(m.Created), m.Tool)
+	for _, k := range m.Disks {
+		fmt.Fprintf(c.out, "%s  %s, %s table\n", k.Name, strings.TrimSpace(blockdev.Bytes(k.Size)+" "+k.Model+" "+k.Serial), k.Scheme)
+		for _, v := range k.Volumes {
+			fmt.Fprintf(c.out, "  %-14s %-12s %10s  %10s saved  %-7s %s\n", v.Name, v.FileSystem, blockdev.Bytes(v.Size), blockdev.Bytes(v.Used), v.Method, v.Label)
+		}
+	}
+	return nil
+}
+
+func renameImage(c *console, images, spec, name string) error {
+	place, old := plan.Name(spec, images)
+	if err := clonezilla.CheckName(name); err != nil {
+		return fmt.Errorf("%q: %w", name, err)
+	}
+	d, err := existing(place, old)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Rename(old, name); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%q: %w", name, clonezilla.ErrExists)
+		}
+		return err
+	}
+	c.result(done, fmt.Sprintf("image %s is now called %s", old, name), "")
+	return nil
+}
+
+// existing opens the place of an image, or of what is left of one.
+func existing(place, name string) (*dir.Dir, error) {
+	d, err := openPlace(place)
+	if err != nil {
+		return nil, err
+	}
+	all, err := clonezilla.List(d)
+	if err == nil {
+		for _, s := range all {
+			if s.Name == name {
+				return d, nil
+			}
+		}
+		err = fmt.Errorf("%s in %s: %w", name, place, clonezilla.ErrNoImage)
+	}
+	d.Close()
+	return nil, err
+}
+
+func removeImage(c *console, images, spec string, yes bool) error {
+	place, name := plan.Name(spec, images)
+	d, err := existing(place, name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if !yes {
+		if !c.asks || c.json {
+			return misuse("remove needs --yes where nobody can be asked")
+		}
+		answer, err := c.ask(fmt.Sprintf("Remove image %s for good? Type its name: ", filepath.Join(place, name)))
+		if err != nil || answer != name {
+			return fmt.Errorf("image %s was not removed", name)
+		}
+	}
+	if err := d.Remove(name); err != nil {
+		return err
+	}
+	c.result(done, fmt.Sprintf("image %s is removed", name), "")
+	return nil
+}

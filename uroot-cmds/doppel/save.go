@@ -1,0 +1,326 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/clonezilla"
+	"doppel.live/internal/engine"
+	"doppel.live/internal/image"
+	"doppel.live/internal/inventory"
+	"doppel.live/internal/partition"
+	"doppel.live/internal/plan"
+	"doppel.live/internal/progress"
+	"doppel.live/internal/store/dir"
+	"doppel.live/internal/version"
+)
+
+const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--plan] [--yes] [--json]"
+
+const saveHelp = `Saves disks, or some partitions of one, to a new image. Of ext2, ext3 and ext4
+the blocks in use are saved, of swap UUID and label, of everything else every
+byte. The source is only read. Nothing looks like an image until all is saved.
+
+SOURCE is a path, a kernel name (sda, sda2), or serial:, wwn:, uuid:, partuuid:
+or label: with a value. IMAGE is a path, or a name in the place for images.
+
+Options:
+  --images DIR      where the images are (default: $DOPPEL_IMAGES, or /images)
+  --except NAMES    leave these partitions out, such as sda3,sda5
+  --compress HOW    none, fast, default or max (default: default)
+  --plan            print what would be done, and stop
+  --yes             ask nothing (saving asks nothing; for symmetry with restore)
+  --json            print events, one JSON document a line
+`
+
+// saving is a save between its parts.
+type saving struct {
+	sources  []*blockdev.Source
+	origins  []*engine.Origin
+	input    plan.SaveInput
+	manifest *image.Manifest
+	options  clonezilla.Options
+}
+
+func runSave(ctx context.Context, c *console, args []string) error {
+	fs := flag.NewFlagSet("save", flag.ContinueOnError)
+	images, only := imagesFlag(fs), fs.Bool("plan", false, "")
+	_ = fs.Bool("yes", false, "")
+	level := fs.String("compress", string(clonezilla.Default), "")
+	var except list
+	fs.Var(&except, "except", "")
+	rest, err := c.parse(fs, "save", args)
+	if err != nil {
+		return err
+	}
+	if len(rest) < 2 {
+		return misuse("save takes one or more sources and an image")
+	}
+	s := &saving{options: clonezilla.Options{
+		Level: clonezilla.Level(*level), Command: "doppel save " + strings.Join(args, " "), Tables: map[int]*partition.Table{},
+	}}
+	if !slices.Contains([]clonezilla.Level{clonezilla.None, clonezilla.Fast, clonezilla.Default, clonezilla.Max}, s.options.Level) {
+		return misuse("--compress is none, fast, default or max")
+	}
+	defer s.close()
+	place, name := plan.Name(rest[len(rest)-1], *images)
+	if err := s.survey(rest[:len(rest)-1], name, except); err != nil {
+		return err
+	}
+	d, err := openPlace(place)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := s.look(d, place, name); err != nil {
+		return err
+	}
+	p := plan.NewSave(s.input)
+	if err := c.showSave(p, *only); err != nil || *only {
+		return err
+	}
+	return s.run(ctx, c, d, p)
+}
+
+func (s *saving) close() {
+	for _, src := range s.sources {
+		src.Close()
+	}
+}
+
+// survey opens the sources and finds out what is saved of them.
+func (s *saving) survey(specs []string, name string, except []string) error {
+	chosen, err := chooseDisks(specs)
+	if err != nil {
+		return err
+	}
+	s.manifest = &image.Manifest{
+		Format: 1, ID: newUUID(), Name: name, Created: time.Now().UTC().Truncate(time.Second),
+		Tool: version.Tool, WholeDisk: true, Consistency: "offline",
+	}
+	seen := map[string]bool{}
+	for i, ch := range chosen {
+		if err := s.add(i, ch, except, seen); err != nil {
+			return err
+		}
+	}
+	for _, n := range except {
+		if !seen[n] {
+			return misuse("--except names %s, which is on no source", n)
+		}
+	}
+	s.input.Manifest = s.manifest
+	return nil
+}
+
+func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool) error {
+	src, err := blockdev.OpenSource(ch.path)
+	if err != nil {
+		return err
+	}
+	s.sources = append(s.sources, src)
+	d := src.Disk()
+	disk := image.Disk{
+		Name: d.Name, Model: d.Model, Serial: d.Serial, WWN: d.WWN,
+		Size: d.Size, SectorSize: d.SectorSize, PhysicalSectorSize: d.PhysicalSectorSize,
+	}
+	o, err := engine.Survey(src, &disk, engine.Choice{Only: ch.numbers, Except: except})
+	if err != nil {
+		return err
+	}
+	for j := range disk.Volumes {
+		v := &disk.Volumes[j]
+		seen[v.Name] = true
+		v.Index = 0
+		for _, earlier := range s.manifest.Disks {
+			v.Index += len(earlier.Volumes)
+		}
+		v.Index += j
+	}
+	if len(ch.numbers) > 0 {
+		s.manifest.WholeDisk = false
+	}
+	contents, err := inventory.Describe(src, d.Size, d.SectorSize)
+	if err != nil {
+		return err
+	}
+	uses, err := blockdev.System{}.Uses(d.Name)
+	if err != nil {
+		return err
+	}
+	s.origins, s.manifest.Disks = append(s.origins, o), append(s.manifest.Disks, disk)
+	s.options.Tables[i] = o.Table
+	s.input.Sources = append(s.input.Sources, plan.Source{
+		Device: plan.Device{Path: d.Path, Model: d.Model, Serial: d.Serial, Size: d.Size, Contents: contents},
+		Name:   d.Name, Uses: uses, Warnings: o.Warnings,
+	})
+	return nil
+}
+
+// look finds out whether the place can take the image.
+func (s *saving) look(d *dir.Dir, place, name string) error {
+	s.input.Place = place
+	var err error
+	if s.input.Behind, err = (blockdev.System{}).Behind(place); err != nil {
+		return err
+	}
+	if s.input.Free, err = d.Free(); err != nil {
+		return err
+	}
+	if err := clonezilla.CheckName(name); err != nil {
+		s.input.Problem = fmt.Sprintf("%q is not a name for an image: use letters, digits and . _ - + @, a letter or digit first", name)
+		return nil
+	}
+	switch _, err := d.List(name); {
+	case err == nil:
+		s.input.Problem = fmt.Sprintf("%s has something called %s already: choose another name, or remove it with doppel images remove %s", place, name, name)
+	case !errors.Is(err, fs.ErrNotExist):
+		s.input.Problem = fmt.Sprintf("%s has something called %s that is no folder: choose another name", place, name)
+	case d.ReadOnly():
+		s.input.Problem = place + " is read-only: choose another place with --images, or mount it for writing"
+	}
+	s.input.Ratio, s.input.Rate = engine.Estimate(s.manifest, s.origins)
+	if s.options.Level == clonezilla.None {
+		s.input.Ratio = 1
+	}
+	return nil
+}
+
+func (s *saving) run(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) error {
+	j := c.newJob("save", p.Image)
+	w, err := clonezilla.Create(d, s.manifest, s.options)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", p.Image, err)
+	}
+	began := time.Now()
+	if err := engine.Save(ctx, s.manifest, s.origins, w, c.history, j.meter); err != nil {
+		return fmt.Errorf("image %s was not saved: %w", p.Image, err)
+	}
+	c.result(done, fmt.Sprintf("image %s is saved in %s: %s in %s", p.Image, p.Place, blockdev.Bytes(p.Bytes), clock(time.Since(began).Seconds())), "")
+	return nil
+}
+
+// showSave prints the plan, and ends with status 3 if it refuses.
+func (c *console) showSave(p *plan.Save, only bool) error {
+	if c.json {
+		c.report(progress.Event{Kind: progress.Plan, Plan: p})
+		return c.refusals(p.Refusals, only)
+	}
+	for _, d := range p.Sources {
+		fmt.Fprintf(c.out, "From %s\n", person(d))
+	}
+	fmt.Fprintf(c.out, "To image %s in %s\n", p.Image, p.Place)
+	c.steps(p.Steps)
+	about := ""
+	if p.Stored > 0 {
+		about = fmt.Sprintf(", about %s stored", blockdev.Bytes(p.Stored))
+	}
+	if p.Free >= 0 {
+		about += fmt.Sprintf(", %s free", blockdev.Bytes(p.Free))
+	}
+	fmt.Fprintf(c.out, "%s to read%s%s\n", blockdev.Bytes(p.Bytes), about, duration(p.Seconds))
+	c.warnings(p.Warnings)
+	return c.refusals(p.Refusals, only)
+}
+
+// person names a device for people.
+func person(d plan.Device) string {
+	return blockdev.Consent{Path: d.Path, Model: d.Model, Serial: d.Serial, Size: d.Size, Contents: d.Contents}.String()
+}
+
+func (c *console) steps(steps []plan.Step) {
+	for _, s := range steps {
+		kind := s.FileSystem
+		if kind == "" {
+			kind = "-"
+		}
+		fmt.Fprintln(c.out, strings.TrimRight(fmt.Sprintf("  %-14s %-12s %-6s %10s of %-10s %s", s.Volume, kind, s.Method, blockdev.Bytes(s.Bytes), blockdev.Bytes(s.Size), s.Reason), " "))
+	}
+}
+
+func (c *console) warnings(texts []string) {
+	for _, w := range texts {
+		c.line(c.err, "Warning: "+w)
+	}
+}
+
+// refusals tells why the plan cannot be carried out. Under --plan --json the
+// plan alone says so.
+func (c *console) refusals(texts []string, only bool) error {
+	switch {
+	case len(texts) == 0:
+		return nil
+	case c.json && !only:
+		c.report(progress.Event{Kind: progress.Result, Status: refused, Text: "refused: " + texts[0]})
+	case !c.json:
+		for _, r := range texts {
+			c.line(c.err, "Refused: "+r+".")
+		}
+	}
+	return errStatus(refused)
+}
+
+func duration(seconds int64) string {
+	if seconds == 0 {
+		return ""
+	}
+	return ", about " + clock(float64(seconds)) + " minutes"
+}
+
+// chosenDisk is a disk that is saved, whole or in part.
+type chosenDisk struct {
+	path    string
+	numbers []int // of partitions; none: the whole disk
+}
+
+// chooseDisks finds the disks of the sources, in the order given.
+func chooseDisks(specs []string) ([]chosenDisk, error) {
+	var all []chosenDisk
+	for _, spec := range specs {
+		path, err := inventory.Lookup(spec)
+		if err != nil {
+			return nil, err
+		}
+		d, err := blockdev.System{}.Disk(path)
+		if err != nil {
+			return nil, err
+		}
+		var number int
+		path = d.Path
+		if d.Transport != "file" {
+			var name string
+			name, number = blockdev.System{}.DiskOf(d.Name)
+			if number > 0 {
+				path = strings.TrimSuffix(d.Path, d.Name) + name
+			}
+		}
+		i := slices.IndexFunc(all, func(c chosenDisk) bool { return c.path == path })
+		switch {
+		case i < 0:
+			all = append(all, chosenDisk{path: path})
+			i = len(all) - 1
+		case number == 0 || len(all[i].numbers) == 0 || slices.Contains(all[i].numbers, number):
+			return nil, misuse("%s is named twice", spec)
+		}
+		if number > 0 {
+			all[i].numbers = append(all[i].numbers, number)
+		}
+	}
+	return all, nil
+}
+
+// newUUID makes a random UUID (RFC 9562, version 4).
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
