@@ -1,0 +1,185 @@
+package tui
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"doppel.live/internal/tui/job"
+)
+
+// Menu is the imaging menu. All fields but Busy, Log and LogDir are needed.
+type Menu struct {
+	Dialogue Dialogue
+	Runner   job.Runner
+	Text     *Text
+	Now      func() time.Time
+	Shell    []string  // command of the shell
+	Log      io.Writer // takes one short line for everything that happens
+	LogDir   string    // takes one file for every job
+	Busy     *Busy     // tells whether a job runs in another menu
+
+	status string // for the head of the screen
+	place  *place // for images, nil when none is chosen
+}
+
+// Main shows the main page and what is chosen there, until the terminal goes
+// away or the machine goes down.
+func (m *Menu) Main() error {
+	t := m.Text
+	for {
+		m.look()
+		page := Page{Title: t.Main.Title, Help: t.Main.Help, Root: true}
+		actions := []func() error{m.save, m.restore, m.check, m.places, m.disks, m.shell, m.reboot, m.powerOff}
+		for _, text := range []string{t.ItemSave, t.ItemRestore, t.ItemCheck, t.ItemPlace, t.ItemDisks, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
+			page.Items = append(page.Items, Item{Cells: []string{text}})
+		}
+		m.log("page main")
+		chosen, err := m.choose(page)
+		if errors.Is(err, ErrBack) {
+			continue
+		}
+		if err == nil {
+			err = actions[chosen]()
+		}
+		if err != nil && !errors.Is(err, ErrBack) {
+			return err
+		}
+	}
+}
+
+// log writes a line that a test or a person can find.
+func (m *Menu) log(format string, args ...any) {
+	if m.Log != nil {
+		fmt.Fprintf(m.Log, "menu: %s\n", Clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+// look asks where images are and how much room is there.
+func (m *Menu) look() {
+	var status placeStatus
+	if err := m.query(&status, "place", "status", "--json"); err != nil {
+		m.log("place status: %v", err)
+	}
+	m.set(status.Current)
+}
+
+// set takes a place for images, nil for none, into the head of the screen.
+func (m *Menu) set(p *place) {
+	t := m.Text
+	if m.place = p; p == nil {
+		m.status = t.StatusNone
+		return
+	}
+	name := p.Spec
+	if p.Label != "" {
+		name += " " + p.Label
+	}
+	m.status = fmt.Sprintf(t.StatusPlace, name, size(p.Free))
+	if p.ReadOnly {
+		m.status += t.StatusRO
+	}
+}
+
+// choose shows a page that wants one item.
+func (m *Menu) choose(p Page) (int, error) {
+	p.Status = m.status
+	return choose(m.Dialogue, p)
+}
+
+// tell shows a text until it is read.
+func (m *Menu) tell(title, help string, body []Line) error {
+	_, err := m.choose(Page{Title: title, Body: body, Help: help,
+		Items: []Item{{Cells: []string{m.Text.Continue}}}})
+	if errors.Is(err, ErrBack) {
+		return nil
+	}
+	return err
+}
+
+// query runs a command that answers with one JSON value. Where it gives no
+// such value the error holds what it said instead.
+func (m *Menu) query(v any, argv ...string) error {
+	var stdout, stderr bytes.Buffer
+	var exit job.Exit
+	var err error
+	stopped := false
+	work := Work{Page: Page{Title: m.Text.Wait, Status: m.status}}
+	work.Run = func(ctx context.Context, _ func(Progress)) {
+		exit, err = m.Runner.Run(ctx, argv, func(l job.Line) {
+			w := &stdout
+			if l.Stderr {
+				w = &stderr
+			}
+			w.Write(l.Text)
+			w.WriteByte('\n')
+		})
+		stopped = ctx.Err() != nil
+	}
+	if err := m.Dialogue.Watch(work); err != nil {
+		return err
+	}
+	if stopped {
+		return ErrBack
+	}
+	if err != nil {
+		return fmt.Errorf(m.Text.NoStart, err)
+	}
+	if json.Unmarshal(stdout.Bytes(), v) == nil {
+		return nil
+	}
+	said := strings.TrimSpace(stderr.String() + stdout.String())
+	if said == "" {
+		said = m.Text.NoAnswer
+	}
+	return fmt.Errorf("%s\n%s", said, m.ended(exit))
+}
+
+// ask is query for pages that cannot go on without the answer: it shows what
+// went wrong, and then gives ErrBack.
+func (m *Menu) ask(v any, argv ...string) error {
+	err := m.query(v, argv...)
+	if err == nil || errors.Is(err, ErrBack) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	m.log("no answer: %s", job.Quote(argv))
+	body := []Line{{Tone: Bad, Text: err.Error()}, {}, {Tone: Dim, Text: m.Text.Command}, {Text: "  " + job.Quote(argv)}}
+	if err := m.tell(m.Text.OtherFailed, m.Text.Result.Help, body); err != nil {
+		return err
+	}
+	return ErrBack
+}
+
+// ended says how a command ended.
+func (m *Menu) ended(e job.Exit) string {
+	if e.Signal != "" {
+		return fmt.Sprintf(m.Text.Killed, e.Signal)
+	}
+	return fmt.Sprintf(m.Text.Ended, e.Status)
+}
+
+// again is the item at the end of lists of what can be plugged in.
+func (m *Menu) again() Item {
+	return Item{Cells: []string{m.Text.Again}, Key: 'r', Tone: Dim}
+}
+
+// paragraph is a body of one text, or none.
+func paragraph(text string) []Line {
+	if text == "" {
+		return nil
+	}
+	return []Line{{Text: text}}
+}
+
+// or gives s unless it is empty.
+func or(s, instead string) string {
+	if strings.TrimSpace(s) == "" {
+		return instead
+	}
+	return s
+}

@@ -1,0 +1,116 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// needPlace asks for the place of images unless there is one.
+func (m *Menu) needPlace() error {
+	if m.place != nil {
+		return errSkip
+	}
+	return m.places()
+}
+
+// places is the page that chooses where images are.
+func (m *Menu) places() error {
+	for {
+		p, err := m.choosePlace()
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			continue // looked again
+		}
+		if err := m.use(p); !errors.Is(err, ErrBack) {
+			return err
+		}
+	}
+}
+
+func (m *Menu) choosePlace() (*place, error) {
+	t := m.Text
+	var list placeList
+	if err := m.ask(&list, "place", "list", "--json"); err != nil {
+		return nil, err
+	}
+	page := Page{Title: t.Place.Title, Body: paragraph(t.Place.Intro), Help: t.Place.Help, Head: t.HeadPlaces}
+	for i, p := range list.Places {
+		it := Item{Note: m.placeNote(p),
+			Cells: []string{p.Spec, or(p.FileSystem, "?"), p.Label, size(p.Size), free(p.Free), p.Model}}
+		if p.Problem != "" {
+			it.Tone = Dim
+		}
+		if p.Current {
+			page.Start = i
+		}
+		page.Items = append(page.Items, it)
+	}
+	if len(list.Places) == 0 {
+		page.Head, page.Body = nil, []Line{{Tone: Warn, Text: t.NoPlaces}}
+	}
+	page.Items = append(page.Items, m.again())
+	chosen, err := m.choose(page)
+	if err != nil || chosen == len(list.Places) {
+		return nil, err
+	}
+	return &list.Places[chosen], nil
+}
+
+// free is the room of a place, "" while it is not known.
+func free(n int64) string {
+	if n < 0 {
+		return ""
+	}
+	return size(n)
+}
+
+func (m *Menu) placeNote(p place) string {
+	t := m.Text
+	var notes []string
+	if p.Problem != "" {
+		notes = append(notes, p.Problem)
+	}
+	if p.Current {
+		notes = append(notes, t.Current)
+	}
+	if p.BootMedium {
+		notes = append(notes, t.BootMedium)
+	}
+	if p.Removable {
+		notes = append(notes, t.Removable)
+	}
+	return strings.Join(notes, "; ")
+}
+
+// use takes a place for images. It gives ErrBack when that did not work and
+// the person has read why.
+func (m *Menu) use(p *place) error {
+	t := m.Text
+	if p.Problem != "" {
+		return back(m.tell(t.PlaceFailed, t.Place.Help, []Line{{Tone: Bad, Text: p.Problem}}))
+	}
+	var a placeAnswer
+	if err := m.ask(&a, "place", "use", p.Spec, "--json"); err != nil {
+		return err
+	}
+	m.look()
+	if !a.OK {
+		m.log("place refused: %s", a.Error)
+		body := []Line{{Tone: Bad, Text: or(a.Error, t.NoAnswer)}}
+		return back(m.tell(t.PlaceFailed, t.Place.Help, append(body, paragraph(a.Next)...)))
+	}
+	if m.place == nil {
+		now := *p
+		now.Free, now.ReadOnly, now.Path = a.Free, a.ReadOnly, a.Path
+		m.set(&now)
+	}
+	m.log("place %s", p.Spec)
+	text := t.PlaceSet
+	if a.ReadOnly {
+		text = t.PlaceSetRO
+	}
+	return m.tell(t.Place.Title, t.Place.Help, []Line{{Tone: Good, Text: fmt.Sprintf(text, p.Spec)}, {Text: m.status}})
+}

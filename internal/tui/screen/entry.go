@@ -1,0 +1,70 @@
+package screen
+
+import (
+	"github.com/gdamore/tcell/v2"
+	"github.com/rivo/tview"
+
+	"doppel.live/internal/tui"
+)
+
+// entry is the view of a question: a text and a field to type in.
+type entry struct {
+	question tui.Question
+	text     *tui.Text
+	field    *tview.InputField
+	problem  string
+	answer   chan answer
+}
+
+// maxTyped is the longest text that can be typed, runes.
+const maxTyped = 200
+
+func newEntry(q tui.Question, text *tui.Text) *entry {
+	field := tview.NewInputField().SetText(tui.Clean(q.Text)).SetFieldStyle(styleInput)
+	field.SetAcceptanceFunc(tview.InputFieldMaxLength(maxTyped))
+	field.SetBackgroundColor(tcell.ColorBlack)
+	field.Focus(func(tview.Primitive) {})
+	return &entry{question: q, text: text, field: field, answer: make(chan answer, 1)}
+}
+
+// typing implements view: a question mark asks for help while nothing is
+// typed.
+func (v *entry) typing(r rune) bool { return r != '?' || v.field.GetText() != "" }
+
+func (v *entry) about() (tui.Page, string) { return v.question.Page, v.text.KeysText }
+
+func (v *entry) back() { v.reply(answer{err: tui.ErrBack}) }
+
+func (v *entry) reply(a answer) {
+	select {
+	case v.answer <- a:
+	default:
+	}
+}
+
+func (v *entry) key(e *tcell.EventKey) {
+	v.problem = ""
+	if e.Key() != tcell.KeyEnter {
+		v.field.InputHandler()(e, func(tview.Primitive) {})
+		return
+	}
+	typed := v.field.GetText()
+	if v.question.Check != nil {
+		v.problem = v.question.Check(typed)
+	}
+	if v.problem == "" {
+		v.reply(answer{text: typed})
+	}
+}
+
+func (v *entry) draw(c canvas) {
+	body := tui.Layout(v.question.Body, c.w)
+	if room := c.h - 4; len(body) > room { // the field comes first
+		body = body[:max(room, 0)]
+	}
+	y := c.lines(body) + 1
+	x := c.put(0, y, v.question.Prompt+": ", toneStyle(tui.Strong))
+	v.field.SetRect(c.x+x, c.y+y, max(min(c.w-x, 64), 1), 1)
+	v.field.Draw(c.screen)
+	c.put(0, y+2, v.problem, toneStyle(tui.Bad))
+}

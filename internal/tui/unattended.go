@@ -1,0 +1,114 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"doppel.live/internal/progress"
+	"doppel.live/internal/tui/job"
+)
+
+// Then is what follows a job that was given on the boot command line.
+type Then string
+
+// What can follow.
+const (
+	ThenEnd      Then = "" // the menu program ends
+	ThenMenu     Then = "menu"
+	ThenShell    Then = "shell"
+	ThenReboot   Then = "reboot"
+	ThenPowerOff Then = "poweroff"
+)
+
+// countdown is how long a person has to stop what follows a job.
+const countdown = 10 * time.Second
+
+// Run runs one doppel command without asking, and then does what follows. It
+// tells whether the command did its work; after a failure nothing follows but
+// the page that says so.
+func (m *Menu) Run(words string, then Then) (bool, error) {
+	m.look()
+	argv, err := job.Split(words)
+	if err == nil && len(argv) == 0 {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		m.log("result failed: %v", err)
+		return false, m.tell(m.Text.OtherFailed, m.Text.Unattended.Help, []Line{{Tone: Bad, Text: fmt.Sprintf(m.Text.BadWords, err)}})
+	}
+	v := m.verbOf(argv)
+	argv = append([]string{"doppel"}, argv...)
+	if !slices.Contains(argv, "--json") {
+		argv = append(argv, "--json")
+	}
+	o, err := m.work(v, argv)
+	if err != nil {
+		return o.OK(), err
+	}
+	if (argv[1] == "disks" || argv[1] == "images") && o.Result == nil && o.Exit.Status == 0 {
+		o.Result = &progress.Event{OK: true} // they are asked, not told: an answer is no event
+	}
+	title, body := m.result(v, o)
+	m.look()
+	if !o.OK() {
+		return false, m.tell(title, m.Text.Result.Help, body)
+	}
+	return true, m.follow(then, title, body)
+}
+
+// verbOf names the pages of a job by its command.
+func (m *Menu) verbOf(argv []string) verb {
+	t := m.Text
+	subject := strings.Join(argv[1:min(len(argv), 2)], "")
+	switch argv[0] {
+	case "save":
+		return m.saveVerb(lastWord(argv))
+	case "restore":
+		return m.restoreVerb(subject)
+	case "verify":
+		return m.checkVerb(subject)
+	}
+	return verb{work: t.Run, subject: argv[0], done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage()}
+}
+
+// lastWord is the last argument that is not an option: the image of a save.
+func lastWord(argv []string) string {
+	for i := len(argv) - 1; i > 0; i-- {
+		if !strings.HasPrefix(argv[i], "-") {
+			return argv[i]
+		}
+	}
+	return ""
+}
+
+// follow shows the result of a job and does what follows it, after a countdown
+// where that ends the work at this machine.
+func (m *Menu) follow(then Then, title string, body []Line) error {
+	t := m.Text
+	page := Page{Title: title, Body: body, Help: t.Result.Help}
+	switch then {
+	case ThenPowerOff:
+		page.Items, page.Count = []Item{{Cells: []string{t.ItemPowerOff}}, {Cells: []string{t.Continue}}}, t.CountdownOff
+	case ThenReboot:
+		page.Items, page.Count = []Item{{Cells: []string{t.ItemReboot}}, {Cells: []string{t.Continue}}}, t.CountdownBoot
+	case ThenShell:
+		if err := m.tell(title, t.Result.Help, body); err != nil {
+			return err
+		}
+		return m.shell()
+	default:
+		return m.tell(title, t.Result.Help, body)
+	}
+	page.Wait = countdown
+	chosen, err := m.choose(page)
+	if errors.Is(err, ErrBack) || err == nil && chosen != 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return m.goDown(string(then))
+}

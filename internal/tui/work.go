@@ -1,0 +1,244 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"doppel.live/internal/tui/job"
+)
+
+// verb is a kind of job: what its pages are called.
+type verb struct {
+	work         PageText
+	subject      string // in the title
+	done, failed string // titles of the result
+	text         string // of the result, where the job gives none
+	stop         Page
+}
+
+// run runs a job with its progress on the screen and shows how it ended.
+func (m *Menu) run(v verb, argv []string) error {
+	o, err := m.work(v, argv)
+	if err != nil {
+		return err
+	}
+	title, body := m.result(v, o)
+	m.look()
+	return m.tell(title, m.Text.Result.Help, body)
+}
+
+// work runs a job with its progress on the screen.
+func (m *Menu) work(v verb, argv []string) (*job.Outcome, error) {
+	o := &job.Outcome{Argv: argv}
+	free := m.Busy.hold()
+	defer free()
+	m.log("run %s", job.Quote(argv))
+	title := v.work.Title
+	if strings.Contains(title, "%") {
+		title = fmt.Sprintf(title, v.subject)
+	}
+	work := Work{Page: Page{Status: m.status, Title: title, Help: v.work.Help}, Stop: v.stop}
+	work.Stop.Status = m.status
+	work.Run = func(ctx context.Context, report func(Progress)) { m.watch(ctx, o, report) }
+	err := m.Dialogue.Watch(work)
+	m.logOutcome(o)
+	return o, err
+}
+
+// watch runs the command of o and reports how far it is, at every event and
+// every second.
+func (m *Menu) watch(ctx context.Context, o *job.Outcome, report func(Progress)) {
+	start := m.Now()
+	log := m.open(o)
+	defer log.Close()
+	log.Print([]byte(job.Quote(o.Argv)))
+	var mu sync.Mutex // guards o.State and report
+	show := func() {
+		report(m.progress(o, m.Now().Sub(start).Seconds(), ctx.Err() != nil))
+	}
+	show()
+	tick := time.NewTicker(time.Second)
+	ended := make(chan struct{})
+	var ticker sync.WaitGroup
+	ticker.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+				mu.Lock()
+				show()
+				mu.Unlock()
+			}
+		}
+	})
+	exit, err := m.Runner.Run(ctx, o.Argv, func(l job.Line) {
+		mu.Lock()
+		defer mu.Unlock()
+		log.Print(l.Text)
+		o.Take(l)
+		show()
+	})
+	tick.Stop()
+	close(ended)
+	ticker.Wait()
+	o.Exit, o.Err, o.Stopped = exit, err, ctx.Err() != nil
+	log.Print([]byte(m.ended(exit)))
+}
+
+// open makes the file that takes what a job says.
+func (m *Menu) open(o *job.Outcome) *job.Log {
+	if m.LogDir == "" {
+		return &job.Log{}
+	}
+	name := filepath.Base(o.Argv[0])
+	if len(o.Argv) > 1 {
+		name = o.Argv[1]
+	}
+	path := filepath.Join(m.LogDir, filepath.Base(name)+"-"+m.Now().UTC().Format("20060102-150405")+".log")
+	log, err := job.NewLog(path)
+	if err != nil {
+		m.log("no log: %v", err)
+		return log
+	}
+	o.Log = path
+	return log
+}
+
+// progress puts the state of a job into words.
+func (m *Menu) progress(o *job.Outcome, elapsed float64, stopping bool) Progress {
+	t := m.Text
+	step := or(o.Step, t.Working)
+	if stopping {
+		step = t.Stopping
+	}
+	p := Progress{Percent: -1, Body: []Line{{Tone: Strong, Text: step}}}
+	times := []string{fmt.Sprintf(t.Elapsed, clock(elapsed))}
+	if o.Rate > 0 {
+		times = append(times, fmt.Sprintf(t.Rate, size(int64(min(o.Rate, 1e18)))))
+	}
+	if o.Remaining > 0 {
+		times = append(times, fmt.Sprintf(t.Remaining, clock(o.Remaining)))
+	}
+	if o.Total > 0 {
+		f := fraction(o.Done, o.Total)
+		p.Percent = int(f * 100)
+		p.Bars = append(p.Bars, Bar{t.BarAll, f, size(o.Done) + " / " + size(o.Total)})
+	}
+	if o.StepTotal > 0 {
+		p.Bars = append(p.Bars, Bar{or(o.Volume, t.BarVolume), fraction(o.StepDone, o.StepTotal),
+			size(o.StepDone) + " / " + size(o.StepTotal)})
+	}
+	p.Foot = append(p.Foot, Line{Text: strings.Join(times, "   ")}, Line{})
+	p.Foot = append(p.Foot, m.notes(o, 3)...)
+	p.Foot = append(p.Foot, Line{Tone: Dim, Text: t.Command}, Line{Tone: Dim, Text: "  " + job.Quote(o.Argv)})
+	p.Short = strings.Join(append([]string{step}, times...), "   ")
+	if p.Percent >= 0 {
+		p.Short = fmt.Sprintf("%3d %%  %s", p.Percent, p.Short)
+	}
+	return p
+}
+
+// notes lists the last warnings of a job, at most n of them.
+func (m *Menu) notes(o *job.Outcome, n int) []Line {
+	if len(o.Warnings) == 0 {
+		return nil
+	}
+	out := []Line{{Tone: Warn, Text: m.Text.Warnings}}
+	for _, w := range o.Warnings[max(len(o.Warnings)-n, 0):] {
+		out = append(out, Line{Tone: Warn, Text: "- " + w})
+	}
+	if more := len(o.Warnings) - n; more > 0 {
+		out = append(out, Line{Tone: Warn, Text: fmt.Sprintf(m.Text.MoreWarnings, more)})
+	}
+	return append(out, Line{})
+}
+
+// result puts the end of a job into a title and a text.
+func (m *Menu) result(v verb, o *job.Outcome) (string, []Line) {
+	t := m.Text
+	title := v.failed
+	switch {
+	case o.OK():
+		title = v.done
+	case o.Damaged():
+		title = fmt.Sprintf(t.DamagedDone, v.done)
+	}
+	body := append(m.verdict(v, o), Line{})
+	body = append(body, m.notes(o, 20)...)
+	if !o.OK() {
+		body = append(body, said(t, o)...)
+	}
+	body = append(body, Line{Tone: Dim, Text: t.Command}, Line{Text: "  " + job.Quote(o.Argv)})
+	if o.Log != "" {
+		body = append(body, Line{Tone: Dim, Text: fmt.Sprintf(t.LogAt, o.Log)})
+	}
+	return title, body
+}
+
+// verdict says in plain words how a job ended, and what to do next.
+func (m *Menu) verdict(v verb, o *job.Outcome) []Line {
+	t := m.Text
+	tone, next := Bad, ""
+	var text string
+	if o.Result != nil {
+		text, next = o.Result.Text, o.Result.Next
+	}
+	switch {
+	case o.OK():
+		tone, text = Good, or(text, v.text)
+	case o.Err != nil:
+		text = fmt.Sprintf(t.NoStart, o.Err)
+	case o.Stopped:
+		text, next = strings.TrimSpace(t.Stopped+" "+text), or(next, t.StoppedHow)
+	case o.Damaged():
+		tone, text = Warn, or(text, m.ended(o.Exit))
+	case o.Result == nil:
+		text = m.ended(o.Exit) + " " + t.NoResult
+	case o.Result.OK: // and yet it ended with another status
+		text = m.ended(o.Exit)
+	default:
+		text = or(text, m.ended(o.Exit))
+	}
+	body := []Line{{Tone: tone, Text: text}}
+	if next != "" {
+		body = append(body, Line{Text: next})
+	}
+	return body
+}
+
+// said lists the last lines that a failed job printed beside its events.
+func said(t *Text, o *job.Outcome) []Line {
+	const last = 8
+	if len(o.Output) == 0 {
+		return nil
+	}
+	out := []Line{{Tone: Dim, Text: t.Output}}
+	for _, s := range o.Output[max(len(o.Output)-last, 0):] {
+		out = append(out, Line{Text: "  " + s})
+	}
+	return append(out, Line{})
+}
+
+func (m *Menu) logOutcome(o *job.Outcome) {
+	how := "failed"
+	switch {
+	case o.OK():
+		how = "done"
+	case o.Damaged():
+		how = "damaged"
+	case o.Stopped:
+		how = "stopped"
+	}
+	text := m.ended(o.Exit)
+	if o.Err != nil {
+		text = o.Err.Error()
+	} else if o.Result != nil && o.Result.Text != "" {
+		text = o.Result.Text
+	}
+	m.log("result %s: %s", how, text)
+}
