@@ -1,0 +1,136 @@
+// Package pid1 is the first process of the live system: it makes the machine
+// ready, keeps a menu or a shell on every console, collects ended processes
+// and ends the machine when it is asked to. It does no imaging itself, and
+// whatever may go wrong in a disk or a network runs in a process of its own.
+package pid1
+
+import (
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"time"
+
+	"doppel.live/internal/live/cmdline"
+	"doppel.live/internal/live/power"
+	"doppel.live/internal/live/uevent"
+	"golang.org/x/sys/unix"
+)
+
+// machine is the running system. Its fields are set before the goroutines
+// that read them start.
+type machine struct {
+	config   cmdline.Config
+	log      *log
+	children children
+	devices  *devices
+}
+
+// Run does all that the first process does. It never returns.
+func Run() {
+	m := &machine{log: newLog()}
+	m.prepare()
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, unix.SIGCHLD, unix.SIGINT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR,
+		unix.SIGHUP, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU, unix.SIGWINCH)
+	m.background("start", m.start)
+	ending := false
+	for s := range signals {
+		m.children.collect()
+		if action, ok := power.Requested(s); ok && !ending {
+			ending = true
+			go m.end(action)
+		}
+	}
+}
+
+// prepare mounts what every program expects. With doppel.init=stop it ends
+// here, before that: the time it prints is what any init would need.
+func (m *machine) prepare() {
+	mountProc()
+	line, err := os.ReadFile("/proc/cmdline")
+	m.config = cmdline.Parse(string(line))
+	if m.config.Stop {
+		m.stop()
+	}
+	m.background("mounts", mountAll)
+	environment()
+	m.log.open()
+	if err != nil {
+		m.log.printf("the kernel command line cannot be read: %v", err)
+	}
+	m.log.printf("init reached at %s", uptime())
+	for _, n := range m.config.Notes {
+		m.log.printf("not understood: %v", n)
+	}
+	writeNotes(m.config.Notes)
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
+		m.log.printf("Ctrl-Alt-Del restarts at once: %v", err)
+	}
+}
+
+// stop says when init was reached and switches off.
+func (m *machine) stop() {
+	m.log.openNode()
+	m.log.always("init reached at %s", uptime())
+	for {
+		_ = power.Now(power.Off)
+		_ = power.Now(power.Halt)
+		time.Sleep(time.Hour)
+	}
+}
+
+// start brings up what needs time, in the order in which it is missed.
+func (m *machine) start() {
+	if !complete() {
+		m.cutShort()
+		return
+	}
+	go m.background("random numbers", m.seed)
+	listener, err := uevent.Listen()
+	if err != nil {
+		m.log.printf("devices that come later will not be noticed: %v", err)
+	}
+	m.devices = openDevices(m.log)
+	if listener != nil {
+		go m.background("device events", func() { m.devices.follow(listener) })
+	}
+	m.devices.coldplug()
+	go m.background("efivarfs", m.firmwareVariables)
+	go m.background("loopback", m.loopback)
+	if len(m.config.IP) > 0 {
+		go m.background("network", m.network)
+	}
+	m.keyboard()
+	m.consoles()
+}
+
+// end ends the programs, lets the disks go and ends the machine.
+func (m *machine) end(a power.Action) {
+	m.log.always("%s", a)
+	m.children.stopStarting()
+	_ = unix.Kill(-1, unix.SIGTERM)
+	if !m.children.wait(10 * time.Second) {
+		_ = unix.Kill(-1, unix.SIGKILL)
+		m.children.wait(5 * time.Second)
+	}
+	if err := power.Storage(60 * time.Second); err != nil {
+		m.log.always("%v", err)
+	}
+	for {
+		err := power.Now(a)
+		m.log.always("%v", err)
+		a = power.Halt
+		time.Sleep(time.Second)
+	}
+}
+
+// background runs one part; when it fails in an unforeseen way the rest goes
+// on, since the kernel panics without its first process.
+func (m *machine) background(name string, part func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			m.log.printf("%s: %v\n%s", name, r, debug.Stack())
+		}
+	}()
+	part()
+}
