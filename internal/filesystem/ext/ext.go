@@ -145,3 +145,27 @@ func cString(p []byte) string {
 	}
 	return string(p)
 }
+
+// Identify reads the superblock alone: what the file system calls itself,
+// whether or not Open would take it. Used is by its own count.
+func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
+	sb, err := readSuperblock(r, size)
+	if err != nil {
+		return filesystem.Info{}, err
+	}
+	if sb.revision() > 1 || sb.logBlockSize() > 6 || sb.blocks() == 0 || sb.inodesPerGroup() == 0 && sb.name() != "jbd" {
+		return filesystem.Info{}, formatError(superOffset, "no superblock in spite of its magic")
+	}
+	info := filesystem.Info{
+		Type:      sb.name(),
+		Label:     sb.label(),
+		UUID:      sb.uuidString(),
+		BlockSize: 1024 << sb.logBlockSize(),
+		State:     sb.cleanliness(),
+	}
+	if blocks := sb.blocks(); blocks < 1<<46 {
+		info.Size = int64(blocks) * info.BlockSize
+		info.Used = (int64(blocks) - min(max(sb.freeBlocks(), 0), int64(blocks))) * info.BlockSize
+	}
+	return info, nil
+}
