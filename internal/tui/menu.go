@@ -36,8 +36,8 @@ func (m *Menu) Main() error {
 		m.look()
 		page := Page{Title: t.Main.Title, Help: t.Main.Help, Root: true}
 		actions := []func() error{m.save, m.restore, m.check, m.places, m.disks, m.shell, m.reboot, m.powerOff}
-		for _, text := range []string{t.ItemSave, t.ItemRestore, t.ItemCheck, t.ItemPlace, t.ItemDisks, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
-			page.Items = append(page.Items, Item{Cells: []string{text}})
+		for i, text := range []string{t.ItemSave, t.ItemRestore, t.ItemCheck, t.ItemPlace, t.ItemDisks, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
+			page.Items = append(page.Items, Item{Cells: []string{text}, Note: t.MainNotes[i]})
 		}
 		m.log("page main")
 		chosen, err := m.choose(page)

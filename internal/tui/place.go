@@ -112,5 +112,5 @@ func (m *Menu) use(p *place) error {
 	if a.ReadOnly {
 		text = t.PlaceSetRO
 	}
-	return m.tell(t.Place.Title, t.Place.Help, []Line{{Tone: Good, Text: fmt.Sprintf(text, p.Spec)}, {Text: m.status}})
+	return m.tell(t.Place.Title, t.Place.Help, []Line{{Tone: Good, Text: fmt.Sprintf(text, p.Spec)}})
 }

@@ -23,6 +23,8 @@ type Text struct {
 	ItemSave, ItemRestore, ItemCheck, ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff string
 	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo    string
 
+	MainNotes []string // one for every item of the main page
+
 	// Heads of tables.
 	HeadDisks, HeadParts, HeadImages, HeadVolumes, HeadPlaces, HeadHealth, HeadPlan []string
 
@@ -74,7 +76,7 @@ func (t *Text) englishFrame() {
 	t.KeysMain = "Up/Down or 1-9: choose   Enter: open   F1 or ?: help"
 	t.KeysList = "Up/Down or 1-9: choose   Enter: on   Esc or q: back   F1 or ?: help"
 	t.KeysMany = "Space or 1-9: mark   Enter: on   Esc or q: back   F1 or ?: help"
-	t.KeysText = "Type a text   Enter: on   Esc or Ctrl-C: back   F1: help"
+	t.KeysText = "Type a text   Ctrl-U: clear   Enter: on   Esc or Ctrl-C: back   F1: help"
 	t.KeysWork = "Esc or Ctrl-C: stop the job   F1 or ?: help"
 	t.KeysPlain = "number, < back, ? help: "
 	t.KeysPlainMany = "numbers, < back, ? help: "
@@ -125,6 +127,16 @@ func (t *Text) englishHelpers() {
 	t.ItemWholeImage = "The whole image"
 	t.ItemStart, t.ItemGoOn, t.ItemStop = "Start", "Go on", "Stop the job"
 	t.ItemYes, t.ItemNo = "Yes", "No"
+	t.MainNotes = []string{
+		"Copies a disk, or some of its partitions, into an image.",
+		"Writes an image onto a disk. It asks before anything is overwritten.",
+		"Reads a whole image and says whether it can be restored.",
+		"A second disk or a stick: where images are read from and written to.",
+		"Every disk of this machine: model, serial number, what is on it, how it feels.",
+		"A command line with doppel and the usual programs. It comes back here on exit.",
+		"Closes the place for images and starts the machine again.",
+		"Closes the place for images and switches the machine off.",
+	}
 	t.HeadDisks = []string{"Disk", "Model", "Serial", "Size", "Contents"}
 	t.HeadParts = []string{"Partition", "Size", "Used", "File system", "Label"}
 	t.HeadImages = []string{"Image", "Saved", "Disk", "Size", "Stored"}

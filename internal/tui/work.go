@@ -133,10 +133,10 @@ func (m *Menu) progress(o *job.Outcome, elapsed float64, stopping bool) Progress
 		p.Bars = append(p.Bars, Bar{or(o.Volume, t.BarVolume), fraction(o.StepDone, o.StepTotal),
 			size(o.StepDone) + " / " + size(o.StepTotal)})
 	}
-	p.Foot = append(p.Foot, Line{Text: strings.Join(times, "   ")}, Line{})
+	p.Foot = append(p.Foot, Line{Text: strings.Join(times, ", ")}, Line{})
 	p.Foot = append(p.Foot, m.notes(o, 3)...)
 	p.Foot = append(p.Foot, Line{Tone: Dim, Text: t.Command}, Line{Tone: Dim, Text: "  " + job.Quote(o.Argv)})
-	p.Short = strings.Join(append([]string{step}, times...), "   ")
+	p.Short = strings.Join(append([]string{step}, times...), ", ")
 	if p.Percent >= 0 {
 		p.Short = fmt.Sprintf("%3d %%  %s", p.Percent, p.Short)
 	}

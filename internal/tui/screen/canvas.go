@@ -60,24 +60,42 @@ func (c canvas) lines(lines []tui.Line) int {
 	return len(lines)
 }
 
+// rules are the characters of lines and bars.
+type rules struct {
+	horizontal, vertical string
+	corners              [4]string // top left, top right, bottom left, bottom right
+	full, empty          string
+}
+
+// rulesFor gives rules that the terminal has. Line drawing by a second
+// character set is not used: tcell 2.13 sends the padding of VT220 entries
+// literally.
+func rulesFor(s tcell.Screen) rules {
+	if s.CharacterSet() != "UTF-8" {
+		return rules{"-", "|", [4]string{"+", "+", "+", "+"}, "#", "."}
+	}
+	b := tview.Borders
+	return rules{string(b.Horizontal), string(b.Vertical),
+		[4]string{string(b.TopLeft), string(b.TopRight), string(b.BottomLeft), string(b.BottomRight)}, "█", "░"}
+}
+
 // box draws a frame of single lines with a title.
 func (c canvas) box(title string) {
 	if c.w < 2 || c.h < 2 {
 		return
 	}
-	b := tview.Borders
+	r := rulesFor(c.screen)
 	for x := 1; x < c.w-1; x++ {
-		c.put(x, 0, string(b.Horizontal), styleBorder)
-		c.put(x, c.h-1, string(b.Horizontal), styleBorder)
+		c.put(x, 0, r.horizontal, styleBorder)
+		c.put(x, c.h-1, r.horizontal, styleBorder)
 	}
 	for y := 1; y < c.h-1; y++ {
-		c.put(0, y, string(b.Vertical), styleBorder)
-		c.put(c.w-1, y, string(b.Vertical), styleBorder)
+		c.put(0, y, r.vertical, styleBorder)
+		c.put(c.w-1, y, r.vertical, styleBorder)
 	}
-	c.put(0, 0, string(b.TopLeft), styleBorder)
-	c.put(c.w-1, 0, string(b.TopRight), styleBorder)
-	c.put(0, c.h-1, string(b.BottomLeft), styleBorder)
-	c.put(c.w-1, c.h-1, string(b.BottomRight), styleBorder)
+	for i, corner := range r.corners {
+		c.put(i%2*(c.w-1), i/2*(c.h-1), corner, styleBorder)
+	}
 	title = tui.Cut(tui.Clean(title), c.w-6)
 	if title != "" {
 		c.put(2, 0, " "+title+" ", styleTitle)

@@ -74,6 +74,9 @@ func (f *frame) Draw(s tcell.Screen) {
 	}
 	b.box(title)
 	inside := b.inner(2, 1, bw-4, bh-2)
+	if inside.h > 12 { // room enough for some air
+		inside = inside.inner(0, 1, inside.w, inside.h-1)
+	}
 	if f.help {
 		f.drawHelp(inside, page)
 		return

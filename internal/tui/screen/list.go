@@ -3,6 +3,7 @@ package screen
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gdamore/tcell/v2"
 
@@ -187,12 +188,14 @@ func (v *list) draw(c canvas) {
 		c.put(0, y, fmt.Sprintf(v.page.Count, v.left), toneStyle(tui.Warn))
 		y += 2
 	}
-	y = v.items(c, y)
-	v.note(c.inner(0, y, c.w, c.h-y))
+	v.items(c, y)
+	if note > 0 {
+		v.note(c.inner(0, c.h-note, c.w, note))
+	}
 }
 
-// items draws the table and gives the row below it.
-func (v *list) items(c canvas, y int) int {
+// items draws the table.
+func (v *list) items(c canvas, y int) {
 	const left = 5 // "> 1  "
 	mark := 0
 	if v.page.Many {
@@ -217,7 +220,6 @@ func (v *list) items(c canvas, y int) int {
 		v.item(c.inner(0, y, c.w, 1), i, keys[i-v.first], table[i])
 		y++
 	}
-	return y
 }
 
 func (v *list) item(c canvas, i int, key rune, text string) {
@@ -257,15 +259,16 @@ func (v *list) noteLines(width int) int {
 	return n
 }
 
-// note draws the note on the item pointed to, or what went wrong.
+// note draws the note on the item pointed to, or what went wrong, below a rule.
 func (v *list) note(c canvas) {
+	c.put(0, 0, strings.Repeat(rulesFor(c.screen).horizontal, c.w), styleBorder)
 	if v.hint != "" {
-		c.put(0, c.h-1, v.hint, toneStyle(tui.Warn))
+		c.put(0, 1, v.hint, toneStyle(tui.Warn))
 		return
 	}
 	if v.at >= len(v.page.Items) || v.page.Items[v.at].Note == "" {
 		return
 	}
-	lines := tui.Layout([]tui.Line{{Tone: tui.Dim, Text: v.page.Items[v.at].Note}}, c.w)
+	lines := tui.Layout([]tui.Line{{Text: v.page.Items[v.at].Note}}, c.w)
 	c.inner(0, 1, c.w, c.h-1).lines(lines)
 }

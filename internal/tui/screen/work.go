@@ -80,11 +80,8 @@ func bar(c canvas, x, y, width int, fraction float64) {
 	if width < 3 {
 		return
 	}
-	full, empty := "█", "░"
-	if !c.screen.CanDisplay('█', false) || !c.screen.CanDisplay('░', false) {
-		full, empty = "#", "."
-	}
+	r := rulesFor(c.screen)
 	n := int(math.Round(min(max(fraction, 0), 1) * float64(width)))
-	x = c.put(x, y, strings.Repeat(full, n), styleDone)
-	c.put(x, y, strings.Repeat(empty, width-n), styleDone)
+	x = c.put(x, y, strings.Repeat(r.full, n), styleDone)
+	c.put(x, y, strings.Repeat(r.empty, width-n), styleDone)
 }
