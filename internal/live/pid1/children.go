@@ -91,6 +91,13 @@ func (c *children) stopStarting() {
 	c.closed = true
 }
 
+// ending tells whether nothing is started any more.
+func (c *children) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
 // wait waits until no process is left, at most for limit.
 func (c *children) wait(limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {

@@ -105,6 +105,9 @@ func (m *machine) keep(c console.Console, first script, usual []string) {
 		case first != nil:
 			continue
 		}
+		if m.children.ending() {
+			return
+		}
 		if time.Since(begin) >= shortRun || (status != nil && status.ExitStatus() == 0) {
 			pause = minPause
 		} else {

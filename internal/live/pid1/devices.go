@@ -3,6 +3,8 @@ package pid1
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,11 +43,36 @@ func openDevices(log *log) *devices {
 	return d
 }
 
+// screen loads the drivers of the graphics adapters before all others, so that
+// the menu is drawn where it will stay. Drivers of disks may wait for seconds
+// for hardware that does not answer, and the menu does not wait with them.
+func (d *devices) screen() {
+	files, _ := filepath.Glob("/sys/bus/pci/devices/*/modalias")
+	var wg sync.WaitGroup
+	for _, file := range files {
+		modalias, err := os.ReadFile(file)
+		if err != nil || !display(string(modalias)) {
+			continue
+		}
+		d.load(strings.TrimSpace(string(modalias)), &wg)
+	}
+	wg.Wait()
+}
+
+// display tells whether a PCI device is of the display class:
+// pci:v00001234d00001111sv00001AF4sd00001100bc03sc00i00 is, by bc03.
+func display(modalias string) bool { return strings.Contains(modalias, "bc03sc") }
+
 // coldplug loads the drivers of all that is there, and of what those bring.
+// Until it is done lookingFile stands, for whoever lists disks.
 func (d *devices) coldplug() {
+	d.busy.Add(1)
+	defer d.busy.Add(-1)
 	if d.loader == nil {
 		return
 	}
+	_ = os.WriteFile(lookingFile, nil, 0o644)
+	defer os.Remove(lookingFile)
 	begin := time.Now()
 	n, err := d.loader.Coldplug()
 	d.log.printf("%d drivers asked for in %v", n, time.Since(begin).Round(time.Millisecond))
@@ -69,13 +96,14 @@ func (d *devices) follow(l *uevent.Listener) {
 		case e.Subsystem == "graphics" && e.Action == "add":
 			fitFonts()
 		case e.Action == "add" && e.Env["MODALIAS"] != "":
-			d.load(e.Env["MODALIAS"])
+			d.load(e.Env["MODALIAS"], nil)
 		}
 	}
 }
 
-// load loads what drives a device, beside the events that come meanwhile.
-func (d *devices) load(modalias string) {
+// load loads what drives a device, beside the events that come meanwhile. Who
+// wants to wait for it gives a wait group.
+func (d *devices) load(modalias string, wg *sync.WaitGroup) {
 	d.mu.Lock()
 	again := d.loaded[modalias]
 	d.loaded[modalias] = true
@@ -84,8 +112,14 @@ func (d *devices) load(modalias string) {
 		return
 	}
 	d.busy.Add(1)
+	if wg != nil {
+		wg.Add(1)
+	}
 	go func() {
 		defer d.busy.Add(-1)
+		if wg != nil {
+			defer wg.Done()
+		}
 		d.slots <- struct{}{}
 		defer func() { <-d.slots }()
 		if err := d.loader.Load(modalias); err != nil && !errors.Is(err, modules.ErrNotFound) {

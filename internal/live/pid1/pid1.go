@@ -94,8 +94,11 @@ func (m *machine) start() {
 	if listener != nil {
 		go m.background("device events", func() { m.devices.follow(listener) })
 	}
-	m.devices.coldplug()
-	go m.background("efivarfs", m.firmwareVariables)
+	m.devices.screen()
+	go m.background("drivers", func() {
+		m.devices.coldplug()
+		m.firmwareVariables()
+	})
 	go m.background("loopback", m.loopback)
 	if len(m.config.IP) > 0 {
 		go m.background("network", m.network)
@@ -109,6 +112,8 @@ func (m *machine) end(a power.Action) {
 	m.log.always("%s", a)
 	m.children.stopStarting()
 	_ = unix.Kill(-1, unix.SIGTERM)
+	_ = unix.Kill(-1, unix.SIGHUP) // interactive shells heed this one only
+	_ = unix.Kill(-1, unix.SIGCONT)
 	if !m.children.wait(10 * time.Second) {
 		_ = unix.Kill(-1, unix.SIGKILL)
 		m.children.wait(5 * time.Second)
