@@ -1,0 +1,81 @@
+package acceptance
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"doppel.live/internal/vm"
+)
+
+// Every way to start the image reaches the menu, on the serial terminal and on
+// the graphical console.
+func TestBoots(t *testing.T) {
+	l := openLab(t)
+	for _, test := range []struct {
+		name     string
+		firmware vm.Firmware
+		stick    bool // written to a USB stick as it is, not burned
+	}{
+		{"BIOS from CD", vm.BIOS, false},
+		{"BIOS from stick", vm.BIOS, true},
+		{"UEFI from CD", vm.UEFI, false},
+		{"Secure Boot from stick", vm.SecureBoot, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			config := vm.Config{Firmware: test.firmware, OVMF: l.ovmf, NIC: true}
+			if test.stick {
+				config.Disks = []vm.Disk{{Path: l.iso, Bus: "usb", Serial: "STICK-0001", Snapshot: true, Boot: true}}
+			} else {
+				config.CD = l.iso
+			}
+			config.Disks = append(config.Disks, vm.Disk{Path: empty(t, "disk.img", 1<<30), Bus: "ahci", Serial: "EMPTY-0001"})
+			c := start(t, config, 6*time.Minute)
+			c.see(menu)
+			if test.firmware == vm.SecureBoot {
+				c.hear(`[Ss]ecure boot enabled`)
+			}
+			picture := filepath.Join(t.TempDir(), "menu.png")
+			if dir := os.Getenv("DOPPEL_SCREENSHOTS"); dir != "" {
+				picture = filepath.Join(dir, filepath.Base(t.Name())+".png")
+			}
+			if err := c.Screenshot(picture); err != nil {
+				t.Fatal(err)
+			}
+			c.choose("Disks and their health")
+			c.see(`EMPTY-0001|PTY-0001`)
+		})
+	}
+}
+
+// The menu stands within twice the time that the same kernel and initramfs
+// need to reach an init that only says so and stops.
+func TestTimeToMenu(t *testing.T) {
+	l := openLab(t)
+	uptime := func(name, parameter, line string) float64 {
+		c := start(t, vm.Config{
+			Kernel: l.kernel, Initrd: l.initrd, NIC: true,
+			Append: "rootfstype=ramfs console=tty0 console=ttyS0,115200 no_timer_check " + parameter,
+			Disks: []vm.Disk{
+				{Path: empty(t, "a.img", 1<<30), Bus: "ahci", Serial: "A"},
+				{Path: empty(t, "b.img", 1<<30), Bus: "nvme", Serial: "B"},
+				{Path: empty(t, "c.img", 1<<30), Bus: "usb", Serial: "C"},
+			},
+		}, 4*time.Minute)
+		defer c.Close()
+		seconds, err := strconv.ParseFloat(c.hear(line + ` ([0-9.]+)`)[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %.1f s after the kernel's first line", name, seconds)
+		return seconds
+	}
+	bare := uptime("init that only stops", "doppel.init=stop", "doppel: init reached at")
+	full := uptime("menu", "", "doppel: menu started at")
+	if full > 2*bare {
+		t.Errorf("the menu takes %.1f times as long as reaching init", full/bare)
+	}
+}
