@@ -17,13 +17,13 @@ import (
 //	4    4   1                   4    4   0
 //	16   16  UUID                8    4   90
 //	32   32  name                20   4   first word of the UUID
-//	128  8   own address,        52   12  the others
+//	144  8   own address,        52   12  the others
 //	         in sectors
 func mdMember(v *volume) *found {
 	sectors := v.size / 512
 	for _, at := range []int64{4096, 0, (sectors - 16) &^ 7 * 512} {
 		sb := v.at(at, 256)
-		if at < 0 || sb == nil || le.Uint32(sb) != 0xA92B4EFC || le.Uint32(sb[4:]) != 1 || le.Uint64(sb[128:]) != uint64(at/512) {
+		if at < 0 || sb == nil || le.Uint32(sb) != 0xA92B4EFC || le.Uint32(sb[4:]) != 1 || le.Uint64(sb[144:]) != uint64(at/512) {
 			continue
 		}
 		h := simple("linux_raid_member", at, 4)
