@@ -60,7 +60,7 @@ func Survey(r io.ReaderAt, disk *image.Disk, c Choice) (*Origin, error) {
 		return nil, err
 	}
 	for _, v := range found.Volumes {
-		volume, list, err := survey(v, c)
+		volume, list, err := surveyVolume(v, c)
 		if err != nil {
 			return nil, err
 		}
@@ -90,8 +90,8 @@ func byOffset(disk *image.Disk, o *Origin) {
 	disk.Volumes, o.Allocated = volumes, lists
 }
 
-// survey describes one volume and lists what is read of it.
-func survey(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, error) {
+// surveyVolume describes one volume and lists what is read of it.
+func surveyVolume(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, error) {
 	info := v.Probe.Info
 	out := image.Volume{
 		Name: v.Name, Number: v.Partition.Number, Offset: v.Offset, Size: v.Size,
