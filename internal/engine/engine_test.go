@@ -412,7 +412,7 @@ func TestOldSignaturesAreGone(t *testing.T) {
 	d := newDisk(int64(len(source)), 0)
 	old := makeDisk(t, "mbr")
 	copy(d.bytes, old)
-	copy(d.bytes[62*mib:], ext4(t, 2*mib)) // behind all partitions of the new table
+	copy(d.bytes[44*mib:], ext4(t, 16*mib)) // behind all partitions of the new table
 	// Members of arrays, with superblocks at the end of the disk and where
 	// the new partitions begin.
 	for _, at := range []int64{0, 3 * mib} {

@@ -189,7 +189,7 @@ func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) err
 		}
 	}
 	for _, v := range volumes {
-		if v.Offset < 0 || v.Size < 0 || v.Offset+v.Size > in.Target.Size {
+		if v.Offset < 0 || v.Size < 0 || v.Offset > d.Size || v.Size > d.Size-v.Offset {
 			return fmt.Errorf("%w: volume %s leaves its disk", image.ErrDamaged, v.Name)
 		}
 		p.step(v, v.Offset, v.Size)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/image"
@@ -106,30 +107,36 @@ func (p *Save) inUse(v image.Volume, d image.Disk, src Source, in SaveInput) {
 		return
 	}
 	for _, u := range src.Uses {
-		mine := u.Device == v.Name || u.Device == src.Name || u.Device == src.Device.Path
-		if !mine && v.Number != 0 || v.Method == image.Swap {
-			continue
+		mine := u.Device == v.Name || u.Device == src.Name || v.Number == 0
+		if mine && v.Method != image.Swap && p.used(u, v) {
+			return
 		}
-		switch {
-		case u.Kind == blockdev.Mounted && !u.ReadOnly:
-			p.Refusals = append(p.Refusals, fmt.Sprintf(
-				"%s for writing: unmount it (umount %s), mount it read-only (mount -o remount,ro %s), or leave it out with --except %s", u, u.By, u.By, v.Name))
-		case u.Kind == blockdev.Swapped:
-			p.Refusals = append(p.Refusals, fmt.Sprintf("%s: end that (swapoff), or leave it out with --except %s", u, v.Name))
-		case u.Kind == blockdev.Held:
-			p.Warnings = append(p.Warnings, fmt.Sprintf("%s: it must not be written to while it is saved", u))
-		default:
-			continue
-		}
-		return
 	}
+}
+
+// used says what a use of the volume means; true ends the search.
+func (p *Save) used(u blockdev.Use, v image.Volume) bool {
+	switch {
+	case u.Kind == blockdev.Mounted && !u.ReadOnly:
+		p.Refusals = append(p.Refusals, fmt.Sprintf(
+			"%s for writing: unmount it (umount %s), mount it read-only (mount -o remount,ro %s), or leave it out with --except %s", u, u.By, u.By, v.Name))
+	case u.Kind == blockdev.Swapped:
+		p.Refusals = append(p.Refusals, fmt.Sprintf("%s: end that (swapoff), or leave it out with --except %s", u, v.Name))
+	case u.Kind == blockdev.Held:
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s: it must not be written to while it is saved", u))
+		return false
+	default:
+		return false
+	}
+	return true
 }
 
 // Name gives the place and the name of an image that a command line names: a
 // path, or a name below the place for images.
 func Name(spec, images string) (place, name string) {
-	if dir, base := path.Split(path.Clean(spec)); dir != "" {
-		return path.Clean(dir), base
+	if strings.Contains(spec, "/") {
+		spec = path.Clean(spec)
+		return path.Dir(spec), path.Base(spec)
 	}
 	return images, spec
 }

@@ -1,0 +1,227 @@
+package plan
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/extent"
+	"doppel.live/internal/image"
+	"doppel.live/internal/partition"
+)
+
+const gib = 1 << 30
+
+func TestConfirmAsksForEnoughOfTheSerialNumber(t *testing.T) {
+	for _, c := range []struct {
+		serial string
+		others []string
+		expect string
+	}{
+		{"S5XYZ123S3Z9", nil, "S3Z9"},
+		{"S5XYZ123S3Z9", []string{"ABCDS3Z9"}, "3S3Z9"},
+		{"S5XYZ123S3Z9", []string{"abc23s3z9", ""}, "123S3Z9"},
+		{"S3Z9", nil, "S3Z9"},
+		{"9", nil, "9"},
+		{"AAAA1111", []string{"AAAA1111"}, "AAAA1111"},
+		{"", nil, "YES"},
+		{"  ", nil, "YES"},
+	} {
+		got := NewConfirm(c.serial, c.others)
+		if got.Expect != c.expect {
+			t.Errorf("%q beside %q: %+v, want %q", c.serial, c.others, got, c.expect)
+		}
+		if !got.Agrees(" "+strings.ToLower(c.expect)+"\n") || got.Agrees("") || got.Agrees(c.expect+"X") {
+			t.Errorf("%q: Agrees is wrong", c.serial)
+		}
+	}
+}
+
+// restorable is an image of a disk of 4 GiB without a table.
+func restorable() RestoreInput {
+	return RestoreInput{
+		Manifest: &image.Manifest{Name: "lab", WholeDisk: true, Disks: []image.Disk{{
+			Name: "sda", Size: 4 * gib, SectorSize: 512, Scheme: "none",
+			Volumes: []image.Volume{{Name: "sda", Size: 4 * gib, Used: gib, Method: image.Blocks, FileSystem: "ext4"}},
+		}}},
+		Area:       func(int, image.Area) ([]byte, error) { return nil, image.ErrDamaged },
+		Target:     Device{Path: "/dev/sdb", Serial: "ABC12345", Size: 4 * gib},
+		SectorSize: 512, Rate: 1 << 20, Consent: blockdev.Consent{Path: "/dev/sdb"},
+	}
+}
+
+func TestRestoreRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*RestoreInput)
+		want   []string
+	}{
+		"too small":           {func(in *RestoreInput) { in.Target.Size = 4*gib - 512 }, []string{"4294966784", "4294967296", "at least as large"}},
+		"unknown volume":      {func(in *RestoreInput) { in.Only = []string{"sda9"} }, []string{"no sda9", "doppel images show lab"}},
+		"no such partition":   {func(in *RestoreInput) { in.Manifest.WholeDisk, in.Manifest.Disks[0].Volumes[0].Number = false, 3 }, []string{"no partition 3"}},
+		"partition too small": {func(in *RestoreInput) { in.Partition, in.Target.Size = true, gib }, []string{"1073741824", "4294967296"}},
+		"left out":            {func(in *RestoreInput) { in.Partition, in.Manifest.Disks[0].Volumes[0].Method = true, image.Absent }, []string{"left out"}},
+		"two volumes into one partition": {func(in *RestoreInput) {
+			in.Partition = true
+			in.Manifest.Disks[0].Volumes = append(in.Manifest.Disks[0].Volumes, image.Volume{Name: "sda2", Index: 1, Size: 1})
+		}, []string{"one partition", "--only"}},
+		"two disks": {func(in *RestoreInput) {
+			in.Manifest.Disks = append(in.Manifest.Disks, image.Disk{Name: "sdb", Volumes: []image.Volume{{Name: "sdb", Index: 1}}})
+		}, []string{"2 disks", "--only sda"}},
+		"sector size": {func(in *RestoreInput) { in.SectorSize, in.Manifest.Disks[0].Scheme = 4096, "gpt" }, []string{"4096", "512"}},
+	} {
+		in := restorable()
+		c.change(&in)
+		p, err := NewRestore(in)
+		if err != nil || len(p.Refusals) != 1 || len(p.Steps) > 0 {
+			t.Errorf("%s: %+v, %v", name, p, err)
+			continue
+		}
+		for _, w := range c.want {
+			if !strings.Contains(p.Refusals[0], w) {
+				t.Errorf("%s: %q does not say %q", name, p.Refusals[0], w)
+			}
+		}
+	}
+}
+
+func TestRestorePlanSaysWhatItDoes(t *testing.T) {
+	in := restorable()
+	p, err := NewRestore(in)
+	if err != nil || len(p.Refusals) > 0 {
+		t.Fatal(err, p.Refusals)
+	}
+	if p.Bytes != gib || p.Seconds != 1025 || len(p.Steps) != 1 || p.Confirm.Expect != "2345" {
+		t.Errorf("%+v", p)
+	}
+	for _, at := range []int64{0, 128<<10 - 1, 4*gib - 1} {
+		if !slices.ContainsFunc(p.Wipe, func(e extent.Extent) bool { return at >= e.Offset && at < e.End() }) {
+			t.Errorf("byte %d is not wiped: %v", at, p.Wipe)
+		}
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(b, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"image", "target", "consent", "confirm", "steps", "bytes", "seconds", "refusals", "warnings"} {
+		if fields[k] == nil {
+			t.Errorf("the JSON of a plan lacks %s", k)
+		}
+	}
+	if len(fields) != 9 {
+		t.Errorf("%d fields", len(fields))
+	}
+}
+
+func TestHostileManifest(t *testing.T) {
+	for _, v := range []image.Volume{
+		{Name: "x", Offset: -1, Size: 10}, {Name: "x", Offset: 4 * gib, Size: 1}, {Name: "x", Offset: 1, Size: -5}, {Name: "x", Offset: 1<<63 - 1, Size: 1<<63 - 1},
+	} {
+		in := restorable()
+		in.Manifest.Disks[0].Volumes = []image.Volume{v}
+		if p, err := NewRestore(in); err == nil && len(p.Refusals) == 0 {
+			t.Errorf("%+v: %+v", v, p)
+		}
+	}
+	in := restorable()
+	in.Manifest.Disks[0].Scheme = "gpt"
+	in.Manifest.Disks[0].Areas = []image.Area{{Name: partition.AreaGPTPrimary, Length: 512}}
+	if _, err := NewRestore(in); err == nil {
+		t.Error("an area that cannot be read")
+	}
+}
+
+func TestWriteOrderEndsWithSectorZero(t *testing.T) {
+	var names []string
+	for _, s := range writeOrder(&partition.Table{Sectors: []partition.Sector{
+		{Name: "mbr"}, {Name: "gpt-primary"}, {Name: "ebr"}, {Name: "gpt-backup"},
+	}}) {
+		names = append(names, s.Name)
+	}
+	if got := strings.Join(names, " "); got != "ebr gpt-backup gpt-primary mbr" {
+		t.Error(got)
+	}
+}
+
+// savable is a disk of two partitions, of which nothing is in use.
+func savable() SaveInput {
+	return SaveInput{
+		Manifest: &image.Manifest{Name: "lab", WholeDisk: true, Disks: []image.Disk{{
+			Name: "sda", Size: 4 * gib, Volumes: []image.Volume{
+				{Name: "sda1", Number: 1, Size: gib, Used: gib / 2, Method: image.Blocks},
+				{Name: "sda2", Index: 1, Number: 2, Size: gib, Used: gib, Method: image.Raw},
+			},
+		}}},
+		Place: "/images", Free: 100 * gib, Ratio: 0.5, Rate: gib,
+		Sources: []Source{{Device: Device{Path: "/dev/sda"}, Name: "sda"}},
+	}
+}
+
+func TestSavePlan(t *testing.T) {
+	p := NewSave(savable())
+	if p.Bytes != 3*gib/2 || p.Stored != 3*gib/4+overhead || p.Seconds != 2 || len(p.Steps) != 2 || len(p.Refusals)+len(p.Warnings) > 0 {
+		t.Errorf("%+v", p)
+	}
+	mounted := blockdev.Use{Device: "sda2", Kind: blockdev.Mounted, By: "/home"}
+	for name, c := range map[string]struct {
+		change  func(*SaveInput)
+		refusal string
+		warning string
+	}{
+		"mounted":           {func(in *SaveInput) { in.Sources[0].Uses = []blockdev.Use{mounted} }, "sda2 is mounted at /home for writing: unmount it (umount /home), mount it read-only", ""},
+		"mounted read-only": {func(in *SaveInput) { m := mounted; m.ReadOnly = true; in.Sources[0].Uses = []blockdev.Use{m} }, "", ""},
+		"mounted, left out": {func(in *SaveInput) {
+			in.Sources[0].Uses, in.Manifest.Disks[0].Volumes[1].Method = []blockdev.Use{mounted}, image.Absent
+		}, "", ""},
+		"in use as swap": {func(in *SaveInput) { in.Sources[0].Uses = []blockdev.Use{{Device: "sda2", Kind: blockdev.Swapped}} }, "swapoff", ""},
+		"swap in use, header only": {func(in *SaveInput) {
+			in.Sources[0].Uses, in.Manifest.Disks[0].Volumes[1].Method = []blockdev.Use{{Device: "sda2", Kind: blockdev.Swapped}}, image.Swap
+		}, "", ""},
+		"held, and mounted above": {func(in *SaveInput) {
+			in.Sources[0].Uses = []blockdev.Use{{Device: "sda2", Kind: blockdev.Held, By: "LVM (vg-root)"}, {Device: "sda2", Kind: blockdev.Mounted, By: "/", Through: "vg-root"}}
+		}, "mounted at / through vg-root", "LVM (vg-root)"},
+		"held": {func(in *SaveInput) {
+			in.Sources[0].Uses = []blockdev.Use{{Device: "sda2", Kind: blockdev.Held, By: "LVM (vg-root)"}}
+		}, "", "LVM (vg-root)"},
+		"images on the source": {func(in *SaveInput) { in.Behind = []string{"sda2", "sda"} }, "--except sda2", ""},
+		"images on a part left out": {func(in *SaveInput) {
+			in.Behind, in.Manifest.Disks[0].Volumes[1].Method = []string{"sda2", "sda"}, image.Absent
+			in.Sources[0].Uses = []blockdev.Use{mounted}
+		}, "", ""},
+		"no room":     {func(in *SaveInput) { in.Free = gib / 2 }, "536870912", ""},
+		"little room": {func(in *SaveInput) { in.Free = gib }, "", "does not compress"},
+		"no name":     {func(in *SaveInput) { in.Problem = "bad name" }, "bad name", ""},
+		"nothing left": {func(in *SaveInput) {
+			in.Manifest.WholeDisk = false
+			for i := range in.Manifest.Disks[0].Volumes {
+				in.Manifest.Disks[0].Volumes[i].Method = image.Absent
+			}
+		}, "nothing is left", ""},
+	} {
+		in := savable()
+		c.change(&in)
+		p := NewSave(in)
+		check := func(what string, got []string, want string) {
+			if (want == "") != (len(got) == 0) || want != "" && !strings.Contains(got[0], want) {
+				t.Errorf("%s: %s %q, want %q", name, what, got, want)
+			}
+		}
+		check("refusals", p.Refusals, c.refusal)
+		check("warnings", p.Warnings, c.warning)
+	}
+}
+
+func TestNameOfAnImage(t *testing.T) {
+	for spec, want := range map[string][2]string{
+		"lab": {"/images", "lab"}, "/a/b/lab": {"/a/b", "lab"}, "./lab": {".", "lab"}, "lab/": {".", "lab"}, "../x/lab/": {"../x", "lab"}, "/lab": {"/", "lab"},
+	} {
+		if place, name := Name(spec, "/images"); [2]string{place, name} != want {
+			t.Errorf("%s: %s %s", spec, place, name)
+		}
+	}
+}
