@@ -1,0 +1,257 @@
+#!/bin/sh
+# The one entry to Doppel's sources: sets up what this machine lacks, finds a
+# Go that is new enough, then hands over to the builder in build/.
+#
+# It changes the machine only by installing Debian packages that are missing,
+# and says so first. No kernel, boot loader or firmware package is among them:
+# the parts of the live system are downloaded below the cache, from the Debian
+# release named in $suite, through an apt of our own that the machine's apt
+# never hears of. (qemu-system-x86, for tests, has the firmware of its virtual
+# machines as a hard dependency; that cannot be avoided.)
+set -eu
+umask 022
+
+usage() {
+	cat <<'END'
+usage: ./build.sh [image|test|bench|soak|qemu|host|clean] [options]
+
+  image   out/doppel.iso, out/doppel and their sums (default)
+  test    the image, if its inputs changed, then vet and all tests
+  bench   the benchmarks
+  soak    the tests with the long ones
+  qemu    the image in QEMU with a sample system on its first disk
+  host    out/doppel only: the commands for any Linux
+  clean   removes out/ and what was unpacked below the cache, not the downloads
+
+  --mirror URL   Debian mirror (default: the one in this machine's apt sources)
+  --offline      use only what is in the cache
+  --free         leave out everything from non-free-firmware
+
+What is downloaded is kept in $DOPPEL_CACHE (default: ~/.cache/doppel).
+END
+}
+
+suite=trixie
+top=$(cd "$(dirname "$0")" && pwd)
+cache=${DOPPEL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/doppel}
+
+image_packages="ca-certificates debian-archive-keyring"
+qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
+test_packages="$qemu_packages btrfs-progs exfatprogs genisoimage kmod lvm2 mdadm
+	ntfs-3g parted partclone xfsprogs zstd"
+
+say() { echo "build.sh: $*" >&2; }
+die() {
+	say "$*"
+	exit 1
+}
+
+# need PACKAGE...: installs the packages that are missing, as root or by sudo.
+need() {
+	missing=
+	for p; do
+		state=$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)
+		[ "$state" = installed ] || missing="$missing $p"
+	done
+	[ -n "$missing" ] || return 0
+	[ -z "$offline" ] || die "missing, and --offline was given; install:$missing"
+	sudo=
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || die "missing; as root: apt-get install --no-install-recommends$missing"
+		sudo=sudo
+	fi
+	say "installing:$missing"
+	$sudo apt-get -q update >&2
+	# shellcheck disable=SC2086
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing >&2
+}
+
+# host_mirrors prints the base addresses of this machine's Debian mirror and
+# of its security mirror. apt itself reads the sources, so every form of them
+# is understood; of several archives with a suite of the same name the Debian
+# one is that which has updates too, or whose path ends in debian.
+host_mirrors() {
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	APT_CONFIG=$apt/apt.conf apt-get update --print-uris \
+		-o Dir::Etc::sourcelist=/etc/apt/sources.list -o Dir::Etc::sourceparts=/etc/apt/sources.list.d |
+		sh "$top/build/mirrors.sh" "$codename"
+}
+
+# apt_root sets up the private apt: an own configuration, of which only the
+# transport (proxies, certificates, ...) comes from the machine's, so that
+# the machine's hooks stay out; own lists; an empty dpkg status.
+apt_root() {
+	apt=$cache/apt
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/state" "$apt/parts"
+	: >"$apt/state/status"
+	cat >"$apt/apt.conf.new" <<END
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "$apt/parts";
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State "$apt/state";
+Dir::State::lists "$apt/lists";
+Dir::State::status "$apt/state/status";
+Dir::Cache "$apt";
+Dir::Cache::archives "$apt/archives";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Install-Recommends "false";
+APT::Update::Error-Mode "any";
+// _apt cannot enter a home directory
+APT::Sandbox::User "$(id -un)";
+Acquire::Languages "none";
+Acquire::GzipIndexes "false";
+Acquire::Check-Valid-Until "true";
+Acquire::Retries "3";
+END
+	apt-config dump | grep -E '^Acquire::([a-z][a-z0-9+]*::|ForceIPv|Proxy)|^Dir::Bin::methods ' |
+		grep -Ev '^Acquire::(cdrom|gpgv)::' >>"$apt/apt.conf.new" || true
+	mv "$apt/apt.conf.new" "$apt/apt.conf"
+	[ -n "$offline" ] && [ -s "$apt/sources.list" ] && return 0
+	if [ -n "$mirror" ]; then
+		main=${mirror%/} security=
+	else
+		mirrors=$(host_mirrors)
+		main=${mirrors% *} security=${mirrors#* }
+		[ -n "$main" ] || die "no Debian mirror in this machine's apt sources; name one: --mirror URL"
+	fi
+	[ -n "$security" ] || security=${main%/*}/debian-security
+	for keyring in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
+		[ ! -e $keyring ] || break
+	done
+	by="[signed-by=$keyring arch=amd64]"
+	cat >"$apt/sources.list" <<END
+deb $by $main $suite main non-free-firmware
+deb $by $main $suite-updates main non-free-firmware
+deb $by $security $suite-security main non-free-firmware
+END
+}
+
+# lists fetches the package lists anew. Without a network apt would keep the
+# old ones and report success; here that is an error, unless asked for.
+lists() {
+	[ -z "$offline" ] || return 0
+	say "package lists of $suite: $(sed -n '1s/.*\] \([^ ]*\).*/\1/p' "$apt/sources.list")"
+	APT_CONFIG=$apt/apt.conf flock "$apt" apt-get -qq update >&2 && return 0
+	newest=$(find "$apt/lists" -name '*_InRelease' -exec date -r {} '+%F %R' \; | sort | tail -n 1)
+	[ -n "$newest" ] || die "the package lists could not be fetched, and the cache holds none"
+	die "the package lists could not be fetched; to use those of $newest: --offline"
+}
+
+# older A B: version A is before version B.
+older() { [ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
+# find_go puts a Go first in PATH. go.mod names the version that is needed; a Go since 1.21
+# fetches that itself, through whatever module proxy is in force.
+find_go() {
+	want=$(awk '$1 == "go" { print $2 }' "$top/go.mod")
+	go=$(command -v go || true)
+	have=
+	[ -z "$go" ] || have=$(cd / && GOTOOLCHAIN=local "$go" env GOVERSION | sed 's/^go//; s/[^0-9.].*//')
+	if [ -z "$have" ] || older "$have" 1.21; then
+		debian_go
+	fi
+	if older "$have" "$want"; then
+		export GOTOOLCHAIN=auto
+	fi
+	goroot=$(cd "$top" && "$go" env GOROOT) || die "Go $have cannot fetch Go $want; put a newer Go in PATH"
+	export PATH="$goroot/bin:$PATH"
+}
+
+# debian_go unpacks Debian's Go below the cache. Its standard library is left
+# out where go.mod wants a newer one anyway.
+debian_go() {
+	apt_root
+	lists
+	name=$(APT_CONFIG=$apt/apt.conf apt-cache depends golang-go | sed -n 's/.*Depends: \(golang-[0-9.]*-go\)$/\1/p')
+	[ -n "$name" ] || die "no Go in PATH and none in the cache; run once without --offline"
+	have=${name#golang-} have=${have%-go}
+	root=$cache/go/$(APT_CONFIG=$apt/apt.conf apt-cache show --no-all-versions "$name" | sed -n 's/^Version: //p')
+	debs=$name
+	older "$have" "$want" || debs="$name golang-$have-src"
+	mkdir -p "$root"
+	# shellcheck disable=SC2086
+	(cd "$root" && APT_CONFIG=$apt/apt.conf apt-get -qq download $debs >&2) ||
+		die "$name could not be downloaded; put Go $want in PATH"
+	go=$root/tree/usr/lib/go-$have/bin/go
+	if [ ! -x "$go" ]; then
+		say "unpacking Debian's Go $have"
+		rm -rf "$root/new"
+		for deb in "$root"/*.deb; do
+			dpkg-deb -x "$deb" "$root/new"
+		done
+		mv "$root/new" "$root/tree"
+	fi
+}
+
+# user_mode_linux unpacks Debian's user-mode Linux below the cache: a kernel that
+# runs as a program, for tests. It has to be this machine's release, for its libc.
+user_mode_linux() {
+	uml=$cache/uml
+	[ ! -x "$uml/tree/usr/bin/linux.uml" ] || return 0
+	[ -z "$offline" ] || return 0
+	mkdir -p "$uml"
+	if ! (cd "$uml" && apt-get -qq download user-mode-linux >&2); then
+		say "no user-mode-linux: tests that need it will be skipped"
+		return 0
+	fi
+	rm -rf "$uml/new"
+	for deb in "$uml"/*.deb; do
+		dpkg-deb -x "$deb" "$uml/new"
+	done
+	mv "$uml/new" "$uml/tree"
+}
+
+verb=image mirror= offline= free=
+case ${1:-} in
+image | test | bench | soak | qemu | host | clean)
+	verb=$1
+	shift
+	;;
+esac
+while [ $# -gt 0 ]; do
+	case $1 in
+	--mirror)
+		[ $# -gt 1 ] || die "--mirror needs an address"
+		mirror=$2
+		shift
+		;;
+	--mirror=*) mirror=${1#*=} ;;
+	--offline) offline=--offline ;;
+	--free) free=--free ;;
+	-h | --help)
+		usage
+		exit 0
+		;;
+	*)
+		usage >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+
+apt=
+case $verb in
+clean)
+	rm -rf "$top/out" "$cache/trees" "$cache/initramfs"
+	exit 0
+	;;
+host) need ca-certificates ;;
+image) need $image_packages ;;
+qemu) need $image_packages $qemu_packages ;;
+*)
+	need $image_packages $test_packages
+	user_mode_linux
+	;;
+esac
+find_go
+if [ $verb != host ] && [ -z "$apt" ]; then
+	apt_root
+	lists
+fi
+cd "$top"
+CGO_ENABLED=0 exec go run ./build --cache "$cache" $offline $free "$verb"

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// test brings out/ up to date, vets the source and runs tests. What they need
+// is named in their environment; see environment.
+func (b *builder) test(extra []string, args ...string) error {
+	env, err := b.ready()
+	if err != nil {
+		return err
+	}
+	if err := step("vet", func() error { return b.command(b.goTool, "vet", "./...") }); err != nil {
+		return err
+	}
+	return step("tests", func() error {
+		cmd := exec.Command(b.goTool, slices.Concat([]string{"test"}, args)...)
+		cmd.Dir = b.source
+		cmd.Env = slices.Concat(os.Environ(), env, extra)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
+	})
+}
+
+// ready builds the image if what it is made of has changed, and returns the
+// environment for tests.
+func (b *builder) ready() ([]string, error) {
+	p, id, err := b.plan()
+	if err != nil {
+		return nil, err
+	}
+	if !b.upToDate(id) {
+		if err := b.build(p, id); err != nil {
+			return nil, err
+		}
+	}
+	firmware, err := b.exactly("ovmf")
+	if err != nil {
+		return nil, err
+	}
+	ovmf, err := b.tree("ovmf", firmware)
+	if err != nil {
+		return nil, err
+	}
+	return b.environment(ovmf), nil
+}
+
+// environment tells tests where things are:
+//
+//	DOPPEL_ISO, DOPPEL_HOST, DOPPEL_KERNEL, DOPPEL_INITRD   what was built
+//	DOPPEL_OVMF          directory with UEFI firmware, OVMF_CODE_4M.fd and others
+//	DOPPEL_UML           user-mode Linux, where the machine's Debian has it
+//	DOPPEL_UML_MODULES   its modules: a directory with one below it per version
+//	DOPPEL_CACHE         where tests may keep what is costly to make
+func (b *builder) environment(ovmf string) []string {
+	env := []string{
+		"DOPPEL_ISO=" + filepath.Join(b.out, imageFile),
+		"DOPPEL_HOST=" + filepath.Join(b.out, hostFile),
+		"DOPPEL_KERNEL=" + filepath.Join(b.out, kernelFile),
+		"DOPPEL_INITRD=" + filepath.Join(b.out, initrdFile),
+		"DOPPEL_OVMF=" + filepath.Join(ovmf, "usr/share/OVMF"),
+		"DOPPEL_CACHE=" + b.cache,
+	}
+	uml := filepath.Join(b.cache, "uml", "tree")
+	if _, err := os.Stat(filepath.Join(uml, "usr/bin/linux.uml")); err == nil {
+		env = append(env,
+			"DOPPEL_UML="+filepath.Join(uml, "usr/bin/linux.uml"),
+			"DOPPEL_UML_MODULES="+filepath.Join(uml, "usr/lib/uml/modules"))
+	}
+	return env
+}
+
+// setEnvironment is for what runs in this process.
+func setEnvironment(env []string) error {
+	for _, e := range env {
+		name, value, _ := strings.Cut(e, "=")
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
