@@ -136,10 +136,10 @@ func checksumSize(mode uint16) uint16 {
 
 // Sum is the checksum of b as stored: CRC-32 (IEEE) without its last
 // complement, little-endian.
-func Sum(b []byte) [SumSize]byte { return storedSum(crc32.ChecksumIEEE(b)) }
+func Sum(b []byte) [SumSize]byte { return StoredSum(crc32.ChecksumIEEE(b)) }
 
-// storedSum is Sum from a CRC kept over several slices.
-func storedSum(crc uint32) (sum [SumSize]byte) {
+// StoredSum is Sum from a CRC kept over several slices.
+func StoredSum(crc uint32) (sum [SumSize]byte) {
 	binary.LittleEndian.PutUint32(sum[:], ^crc)
 	return sum
 }

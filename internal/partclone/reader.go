@@ -78,7 +78,7 @@ func ReadBitmap(in io.Reader, h Header) (*Bitmap, error) {
 	if _, err := io.ReadFull(in, stored[:]); err != nil {
 		return nil, fmt.Errorf("%w: partclone stream ends within its bitmap", image.ErrDamaged)
 	}
-	if stored != storedSum(crc) {
+	if stored != StoredSum(crc) {
 		return nil, fmt.Errorf("%w: checksum of the bitmap of used blocks", image.ErrDamaged)
 	}
 	if n := b.count(); n != h.Used {
@@ -180,7 +180,7 @@ func (r *Reader) checkGroup() error {
 	if _, err := io.ReadFull(r.in, stored[:]); err != nil {
 		return r.cut(err)
 	}
-	want := storedSum(r.crc)
+	want := StoredSum(r.crc)
 	if !bytes.Equal(stored[:], want[:]) {
 		return fmt.Errorf("%w: checksum of blocks before byte %d of the partclone stream", image.ErrDamaged, r.offset)
 	}

@@ -1,0 +1,130 @@
+package clonezilla
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/zeebo/blake3"
+
+	"doppel.live/internal/image"
+	"doppel.live/internal/partclone"
+)
+
+// packer gives a worker that makes the stored form of frames.
+func packer(o Options) func() (func(*job) error, error) {
+	level := zstd.SpeedDefault
+	switch o.Level {
+	case Fast:
+		level = zstd.SpeedFastest
+	case Max:
+		level = zstd.SpeedBetterCompression
+	case None:
+		return func() (func(*job) error, error) { return storeAsIs, nil }
+	}
+	return func() (func(*job) error, error) {
+		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
+			zstd.WithWindowSize(2*frameBytes), zstd.WithZeroFrames(true))
+		if err != nil {
+			return nil, err
+		}
+		if o.NoCheck {
+			return func(j *job) error { pack(encoder, j); return nil }, nil
+		}
+		unpack, err := newUnpacker(packedZstd)
+		if err != nil {
+			return nil, err
+		}
+		var again []byte
+		return func(j *job) (err error) {
+			pack(encoder, j)
+			if again, err = unpack(again[:0], j.packData, len(j.plainData)); err == nil && !bytes.Equal(again, j.plainData) {
+				err = fmt.Errorf("a frame decoded to other bytes than were saved: this computer's memory or processor is not reliable")
+			}
+			return err
+		}, nil
+	}
+}
+
+// seal adds the checksum of the blocks to the content of j where it has one.
+func seal(j *job) {
+	if j.sum {
+		sum := partclone.Sum(j.plainData)
+		j.plainData = append(j.plainData, sum[:]...)
+	}
+	j.plain = uint32(len(j.plainData))
+}
+
+func label(j *job) {
+	j.stored = uint32(len(j.packData))
+	j.frame.sum = blake3.Sum256(j.packData)
+}
+
+func pack(encoder *zstd.Encoder, j *job) {
+	seal(j)
+	j.packData = encoder.EncodeAll(j.plainData, j.packData[:0])
+	label(j)
+}
+
+func storeAsIs(j *job) error {
+	seal(j)
+	j.packData = append(j.packData[:0], j.plainData...)
+	label(j)
+	return nil
+}
+
+// unpacker appends to dst what packed unpacks to, which must be size bytes.
+type unpacker func(dst, packed []byte, size int) ([]byte, error)
+
+func newUnpacker(how uint32) (unpacker, error) {
+	if how == packedNot {
+		return func(dst, packed []byte, size int) ([]byte, error) {
+			if len(packed) != size {
+				return nil, image.ErrDamaged
+			}
+			return append(dst, packed...), nil
+		}, nil
+	}
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		return nil, err
+	}
+	return func(dst, packed []byte, size int) ([]byte, error) {
+		if cap(dst)-len(dst) < size {
+			dst = append(make([]byte, 0, len(dst)+size), dst...)
+		}
+		limit := len(dst) + size
+		out, err := decoder.DecodeAll(packed, dst[:len(dst):limit])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", image.ErrDamaged, err)
+		}
+		if len(out) != limit {
+			return nil, fmt.Errorf("%w: a frame unpacks to %d bytes, not %d", image.ErrDamaged, len(out)-len(dst), size)
+		}
+		return out, nil
+	}, nil
+}
+
+// checkFrame unpacks the stored form of a frame and checks it in all the ways
+// there are: its BLAKE3, its length and the checksum of its blocks. What it
+// gives has no checksum at its end.
+func (h framesHead) checkFrame(unpack unpacker, dst []byte, f frame, packed []byte) ([]byte, error) {
+	if blake3.Sum256(packed) != f.sum {
+		return nil, fmt.Errorf("%w: BLAKE3 of the frame at byte %d", image.ErrDamaged, f.offset)
+	}
+	if f.kind == kindSeek {
+		return dst, nil
+	}
+	out, err := unpack(dst, packed, int(f.plain))
+	if err != nil {
+		return nil, fmt.Errorf("frame at byte %d: %w", f.offset, err)
+	}
+	if f.kind != kindData || h.sumSize() == 0 {
+		return out, nil
+	}
+	blocks := out[len(dst) : len(out)-partclone.SumSize]
+	if sum := partclone.Sum(blocks); !bytes.Equal(sum[:], out[len(out)-partclone.SumSize:]) {
+		return nil, fmt.Errorf("%w: checksum of the blocks of the frame at byte %d", image.ErrDamaged, f.offset)
+	}
+	return out[:len(out)-partclone.SumSize], nil
+}

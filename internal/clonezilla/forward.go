@@ -1,0 +1,259 @@
+package clonezilla
+
+import (
+	"bufio"
+	"compress/bzip2"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
+
+	"doppel.live/internal/extent"
+	"doppel.live/internal/image"
+	"doppel.live/internal/partclone"
+	"doppel.live/internal/record"
+)
+
+// maxWindow is the most memory in bytes that a foreign stream may want for unpacking.
+const maxWindow = 128 << 20
+
+// forward is a volume in one compressed stream, as real Clonezilla saves it:
+// it can be read from its start to its end and in no other way.
+type forward struct {
+	directory *directory
+	volume    image.Volume
+}
+
+var _ image.Saved = (*forward)(nil)
+
+func openForward(d *directory, v image.Volume) (*forward, error) {
+	f := &forward{d, v}
+	in, err := f.unpack()
+	if err != nil {
+		return nil, err
+	}
+	return f, in.Close()
+}
+
+// splitFile takes the names of parts apart: the file without .aa, and whether
+// there was one.
+func splitFile(file string) (whole string, split bool) { return strings.CutSuffix(file, ".aa") }
+
+// parts gives the names of the files that hold a stream, in their order. The
+// parts of a split one are named .aa, .ab, … .az, .ba, …
+func (d *directory) parts(file string) []string {
+	whole, split := splitFile(file)
+	if !split {
+		return []string{file}
+	}
+	var list []string
+	for a := 'a'; a <= 'z'; a++ {
+		for b := 'a'; b <= 'z'; b++ {
+			part := whole + "." + string(a) + string(b)
+			if !d.has(part) {
+				return list
+			}
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+// stream is an unpacked stream with all that must be closed behind it.
+type stream struct {
+	io.Reader
+	closers []func()
+}
+
+func (s *stream) Close() error {
+	for _, f := range s.closers {
+		f()
+	}
+	return nil
+}
+
+// unpack opens the volume's files as one unpacked stream.
+func (f *forward) unpack() (_ *stream, err error) {
+	s := new(stream)
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	var readers []io.Reader
+	for _, part := range f.directory.parts(f.volume.File) {
+		r, err := f.directory.store.Open(f.directory.path(part))
+		if err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, func() { r.Close() })
+		readers = append(readers, io.NewSectionReader(r, 0, r.Size()))
+	}
+	in := bufio.NewReaderSize(io.MultiReader(readers...), 1<<20)
+	whole, _ := splitFile(f.volume.File)
+	switch suffix := whole[strings.LastIndexByte(whole, '.')+1:]; suffix {
+	case "zst":
+		decoder, err := zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, decoder.Close)
+		s.Reader = decoder
+	case "gz":
+		s.Reader, err = gzip.NewReader(in)
+	case "bz2":
+		s.Reader = bzip2.NewReader(in)
+	case "xz":
+		s.Reader, err = xz.ReaderConfig{DictCap: maxWindow}.NewReader(in)
+	case "lzma":
+		s.Reader, err = lzma.ReaderConfig{DictCap: maxWindow}.NewReader(in)
+	case "uncomp", "aa", "dd-img":
+		s.Reader = in
+	default:
+		return nil, fmt.Errorf("%w: %s is compressed as %q", ErrNotYet, f.volume.File, clean(suffix))
+	}
+	return s, err
+}
+
+// Volume implements image.Saved.
+func (f *forward) Volume() image.Volume { return f.volume }
+
+// ReadAt implements io.ReaderAt: it cannot be done.
+func (f *forward) ReadAt([]byte, int64) (int, error) {
+	return 0, fmt.Errorf("%s: %w: doppel convert makes an image of it that can be read anywhere", f.volume.Name, ErrForward)
+}
+
+// Allocated implements image.Saved.
+func (f *forward) Allocated() iter.Seq2[extent.Extent, error] {
+	if f.volume.Method == image.Raw {
+		return func(yield func(extent.Extent, error) bool) {
+			if f.volume.Size > 0 {
+				yield(extent.Extent{Length: f.volume.Size}, nil)
+			}
+		}
+	}
+	return func(yield func(extent.Extent, error) bool) {
+		in, err := f.unpack()
+		if err != nil {
+			yield(extent.Extent{}, err)
+			return
+		}
+		defer in.Close()
+		r, err := f.partclone(in)
+		if err != nil {
+			yield(extent.Extent{}, err)
+			return
+		}
+		r.Allocated()(yield)
+	}
+}
+
+// partclone reads the head of the stream and checks that it fits the volume.
+func (f *forward) partclone(in io.Reader) (*partclone.Reader, error) {
+	r, err := partclone.NewReader(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.volume.File, err)
+	}
+	if h := r.Header; h.Blocks*h.BlockSize > f.volume.Size {
+		return nil, fmt.Errorf("%w: %s is of %d bytes, its partition of %d", image.ErrDamaged, f.volume.File, h.Blocks*h.BlockSize, f.volume.Size)
+	}
+	return r, nil
+}
+
+// Frames implements image.Saved: there are none.
+func (f *forward) Frames() iter.Seq2[image.Frame, error] {
+	return func(yield func(image.Frame, error) bool) {
+		yield(image.Frame{}, fmt.Errorf("%s: %w", f.volume.Name, ErrForward))
+	}
+}
+
+// Close implements image.Saved.
+func (f *forward) Close() error { return nil }
+
+// Records implements image.Saved. The files stay open until the last record,
+// an error, or the end of ctx is seen by ReadRecord.
+func (f *forward) Records(ctx context.Context) record.Reader {
+	return &forwardRecords{ctx: ctx, saved: f}
+}
+
+type forwardRecords struct {
+	ctx    context.Context
+	saved  *forward
+	in     *stream
+	blocks *partclone.Reader // nil for a raw stream
+	buf    []byte
+	offset int64 // of a raw stream
+	err    error
+}
+
+// ReadRecord implements record.Reader.
+func (r *forwardRecords) ReadRecord() (record.Record, error) {
+	if r.err == nil {
+		r.err = r.ctx.Err()
+	}
+	if r.err == nil && r.in == nil {
+		r.err = r.open()
+	}
+	var out record.Record
+	if r.err == nil {
+		out, r.err = r.read()
+	}
+	if r.err != nil {
+		if r.in != nil {
+			r.in.Close()
+			r.in = nil
+		}
+		if r.err == io.EOF {
+			return record.Record{}, io.EOF
+		}
+		return record.Record{}, fmt.Errorf("%s: %w", r.saved.volume.Name, r.err)
+	}
+	return out, nil
+}
+
+func (r *forwardRecords) open() (err error) {
+	if r.in, err = r.saved.unpack(); err != nil {
+		return err
+	}
+	if r.saved.volume.Method == image.Raw {
+		r.buf = make([]byte, frameBytes)
+		return nil
+	}
+	r.blocks, err = r.saved.partclone(r.in)
+	return err
+}
+
+func (r *forwardRecords) read() (record.Record, error) {
+	v := r.saved.volume
+	if r.blocks != nil {
+		offset, data, err := r.blocks.Next()
+		return record.Record{Volume: v.Index, Offset: offset, Data: data}, damaged(err)
+	}
+	n, err := io.ReadFull(r.in, r.buf)
+	if err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	if err == io.EOF && r.offset != v.Size || int64(n) > v.Size-r.offset {
+		err = fmt.Errorf("%w: %s does not hold the %d bytes of the partition", image.ErrDamaged, v.File, v.Size)
+	}
+	out := record.Record{Volume: v.Index, Offset: r.offset, Data: r.buf[:n]}
+	r.offset += int64(n)
+	return out, damaged(err)
+}
+
+// damaged marks the errors of decompressors.
+func damaged(err error) error {
+	for _, e := range []error{gzip.ErrChecksum, gzip.ErrHeader, zstd.ErrCRCMismatch, zstd.ErrMagicMismatch, io.ErrUnexpectedEOF} {
+		if errors.Is(err, e) && !errors.Is(err, image.ErrDamaged) {
+			return fmt.Errorf("%w: %w", image.ErrDamaged, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,136 @@
+package clonezilla
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"doppel.live/internal/image"
+	"doppel.live/internal/store"
+)
+
+// directory is an image directory, opened for reading.
+type directory struct {
+	store    store.Store
+	name     string
+	manifest *image.Manifest
+	foreign  bool                   // saved by real Clonezilla: there is no doppel.json
+	made     map[image.Area][]byte  // areas put together from several of Clonezilla's files
+	entries  map[string]store.Entry // by name
+}
+
+var _ image.Image = (*directory)(nil)
+
+// Open opens an image. One that was never finished is ErrIncomplete.
+func Open(s store.Store, name string) (image.Image, error) { return openDirectory(s, name) }
+
+func openDirectory(s store.Store, name string) (*directory, error) {
+	d, err := listDirectory(s, name)
+	if err != nil {
+		return nil, err
+	}
+	if !d.has(fileCommit) {
+		return nil, fmt.Errorf("%s: %w", name, ErrIncomplete)
+	}
+	return d, d.readManifest()
+}
+
+// listDirectory looks what lies in the folder of an image, whole or not.
+func listDirectory(s store.Store, name string) (*directory, error) {
+	if err := checkFolder(name); err != nil {
+		return nil, err
+	}
+	list, err := s.List(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w: there is no folder of this name", name, ErrNoImage)
+	} else if err != nil {
+		return nil, err
+	}
+	d := &directory{store: s, name: name, entries: make(map[string]store.Entry, len(list))}
+	for _, e := range list {
+		d.entries[e.Name] = e
+	}
+	d.foreign = !d.has(fileManifest)
+	if !d.has(fileCommit) && !d.has(fileManifest) && !d.has(fileParts) && !d.has(fileDisk) {
+		return nil, fmt.Errorf("%s: %w", name, ErrNoImage)
+	}
+	return d, nil
+}
+
+// has tells whether a file is there.
+func (d *directory) has(file string) bool { return d.entries[file].Regular }
+
+func (d *directory) path(file string) string { return d.name + "/" + file }
+
+// readFile reads a small file of the image.
+func (d *directory) readFile(file string) ([]byte, error) {
+	return store.ReadFile(d.store, d.path(file), maxManifest)
+}
+
+// readManifest reads what the image holds, its own description or Clonezilla's files.
+func (d *directory) readManifest() (err error) {
+	if d.foreign {
+		d.manifest, err = d.foreignManifest()
+	} else {
+		var data []byte
+		if data, err = d.readFile(fileManifest); err == nil {
+			d.manifest, err = parseManifest(data)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.name, err)
+	}
+	d.manifest.Name = d.name // it may have been renamed
+	return nil
+}
+
+// Manifest implements image.Image.
+func (d *directory) Manifest() *image.Manifest { return d.manifest }
+
+// Area implements image.Image.
+func (d *directory) Area(disk int, area image.Area) ([]byte, error) {
+	if data, ok := d.made[area]; ok {
+		return data, nil
+	}
+	if area.File == "" {
+		return nil, fmt.Errorf("%s: area %s at byte %d is not in the image", d.name, area.Name, area.Offset)
+	}
+	data, err := store.ReadFile(d.store, d.path(area.File), area.Length)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) != area.Length {
+		return nil, fmt.Errorf("%w: %s has %d bytes, not %d", image.ErrDamaged, area.File, len(data), area.Length)
+	}
+	return data, nil
+}
+
+// Open implements image.Image.
+func (d *directory) Open(index int) (image.Saved, error) {
+	v := findVolume(d.manifest, index)
+	if v == nil {
+		return nil, fmt.Errorf("%s: no volume %d", d.name, index)
+	}
+	saved, err := d.open(*v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", d.name, v.Name, err)
+	}
+	return saved, nil
+}
+
+func (d *directory) open(v image.Volume) (image.Saved, error) {
+	switch {
+	case v.Method != image.Blocks && v.Method != image.Raw:
+		return empty{v}, nil
+	case v.File == "":
+		return nil, fmt.Errorf("%w: no file holds it", image.ErrDamaged)
+	case d.has(v.File + suffixFrames):
+		return openFramed(d, v)
+	case !d.foreign:
+		return nil, fmt.Errorf("%w: %s is missing", image.ErrDamaged, v.File+suffixFrames)
+	}
+	return openForward(d, v)
+}
+
+// Close implements image.Image.
+func (d *directory) Close() error { return nil }

@@ -1,0 +1,356 @@
+package clonezilla
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/zeebo/blake3"
+
+	"doppel.live/internal/image"
+	"doppel.live/internal/progress"
+	"doppel.live/internal/store"
+)
+
+// verifier looks through one image.
+type verifier struct {
+	*directory
+	ctx    context.Context
+	report progress.Func
+	result Report
+	sums   map[string][]byte // what the list of sums says, by file
+	hash   func() hash.Hash  // of that list
+	seen   map[string]bool   // files whose sum was compared
+	done   int64             // stored bytes
+	total  int64
+}
+
+// Verify reads every byte of an image and checks every checksum. What is wrong
+// with the image stands in the Report; the error is for what kept Verify from
+// looking. It reports Start, Step, Advance and Warning events.
+func Verify(ctx context.Context, s store.Store, name string, report progress.Func) (Report, error) {
+	v := &verifier{ctx: ctx, report: report, seen: make(map[string]bool)}
+	v.result = Report{Image: clean(name), Volumes: []VolumeReport{}, Problems: []string{}, Warnings: []string{}}
+	var err error
+	if v.directory, err = openDirectory(s, name); err != nil {
+		if errors.Is(err, image.ErrDamaged) || errors.Is(err, ErrIncomplete) {
+			v.problem(err)
+			return v.result, nil
+		}
+		return v.result, err
+	}
+	for _, e := range v.entries {
+		v.total += e.Size
+	}
+	report.Report(progress.Event{Kind: progress.Start, Text: "checking " + v.result.Image, Total: v.total})
+	v.readSums()
+	for _, d := range v.manifest.Disks {
+		for _, volume := range d.Volumes {
+			if err := v.volume(volume); err != nil {
+				return v.result, err
+			}
+		}
+	}
+	if err := v.files(); err != nil {
+		return v.result, err
+	}
+	v.result.Restorable = len(v.result.Problems) == 0
+	for _, volume := range v.result.Volumes {
+		v.result.Restorable = v.result.Restorable && volume.Restorable
+	}
+	return v.result, nil
+}
+
+func (v *verifier) problem(err error) {
+	v.result.Problems = append(v.result.Problems, clean(err.Error()))
+}
+
+func (v *verifier) warn(text string) {
+	v.result.Warnings = append(v.result.Warnings, text)
+	v.report.Report(progress.Event{Kind: progress.Warning, Text: text})
+}
+
+// advance counts stored bytes that were read.
+func (v *verifier) advance(n int64) {
+	v.done += n
+	v.result.Bytes += n
+	v.report.Report(progress.Event{Kind: progress.Advance, Done: v.done, Total: v.total})
+}
+
+var sumLine = regexp.MustCompile(`^([0-9a-f]+)  ([^/\x00-\x1f]+)$`)
+
+// readSums reads the list of sums, ours or one that Clonezilla can make.
+func (v *verifier) readSums() {
+	kinds := []struct {
+		file string
+		size int // bytes of a sum
+		hash func() hash.Hash
+	}{
+		{fileSums, 32, func() hash.Hash { return blake3.New() }},
+		{"SHA1SUMS", sha1.Size, sha1.New},
+		{"MD5SUMS", md5.Size, md5.New},
+	}
+	for _, k := range kinds {
+		if !v.has(k.file) {
+			continue
+		}
+		data, err := v.readFile(k.file)
+		if err != nil {
+			v.problem(err)
+			return
+		}
+		if v.sums, err = parseSums(data, k.size); err != nil {
+			v.problem(fmt.Errorf("%w: %s: %w", image.ErrDamaged, k.file, err))
+		}
+		v.hash = k.hash
+		return
+	}
+	if !v.foreign {
+		v.problem(fmt.Errorf("%w: %s is missing", image.ErrDamaged, fileSums))
+		return
+	}
+	v.warn("the image has no sums of its text files; only what lies in its volumes was checked")
+}
+
+// parseSums decodes lines of a sum in hexadecimal, two spaces and a name,
+// ascending by name as far as we write them.
+func parseSums(data []byte, size int) (map[string][]byte, error) {
+	sums := make(map[string][]byte)
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		return sums, errors.New("its last line is cut")
+	}
+	for line := range bytes.Lines(data) {
+		f := sumLine.FindSubmatch(bytes.TrimSuffix(line, []byte("\n")))
+		if f == nil || len(f[1]) != 2*size {
+			return sums, fmt.Errorf("line %q", line)
+		}
+		sum, err := hex.DecodeString(string(f[1]))
+		if err != nil {
+			return sums, err
+		}
+		if sums[string(f[2])] != nil {
+			return sums, fmt.Errorf("%q is listed twice", f[2])
+		}
+		sums[string(f[2])] = sum
+	}
+	return sums, nil
+}
+
+// volume checks one volume. The error is for a stop by the context.
+func (v *verifier) volume(volume image.Volume) error {
+	r := VolumeReport{Name: volume.Name, Problems: []string{}}
+	v.report.Report(progress.Event{Kind: progress.Step, Text: "checking " + volume.Name, Volume: volume.Name, StepTotal: v.entries[volume.File].Size})
+	saved, err := v.open(volume)
+	if err == nil {
+		switch s := saved.(type) {
+		case *framed:
+			err = v.frames(s, &r)
+		case *forward:
+			err = v.stream(s, &r)
+		}
+		saved.Close()
+	}
+	if stop := v.ctx.Err(); stop != nil {
+		return stop
+	}
+	if err != nil {
+		r.Problems = append(r.Problems, clean(err.Error()))
+	}
+	if v.foreign && volume.Method == image.Absent && volume.Reason != "" {
+		v.warn(volume.Name + ": " + volume.Reason)
+	}
+	r.Restorable = len(r.Problems) == 0
+	v.result.Volumes = append(v.result.Volumes, r)
+	return nil
+}
+
+// frames checks every frame of a volume, and at the same time the sum of its file.
+func (v *verifier) frames(s *framed, r *VolumeReport) error {
+	whole := blake3.New()
+	var sizes []seekSize
+	pipe, err := startPipeline(runtime.GOMAXPROCS(0), func() (func(*job) error, error) {
+		unpack, err := newUnpacker(s.framesFile.packed)
+		return func(j *job) (err error) {
+			var out []byte
+			if out, err = s.checkFrame(unpack, j.plainData[:0], j.frame, j.packData); err != nil {
+				return err
+			}
+			j.plainData = out
+			if int64(j.used) != s.usedIn(j.frame) {
+				return fmt.Errorf("%w: frame at byte %d does not fit the bitmap", image.ErrDamaged, j.offset)
+			}
+			return nil
+		}, err
+	}, func(j *job) error {
+		whole.Write(j.packData)
+		r.Frames++
+		r.Bytes += int64(j.used) * s.blockSize
+		if j.kind == kindSeek {
+			return checkSeekTable(j.packData, sizes)
+		}
+		sizes = append(sizes, seekSize{j.stored, j.plain})
+		v.advance(int64(j.stored))
+		return v.ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	readErr := s.submitAll(pipe)
+	if err := pipe.finish(); err != nil {
+		return err
+	}
+	if readErr != nil {
+		return readErr
+	}
+	r.Bytes += int64(len(s.tail))
+	return v.compare(s.volume.File, whole.Sum(nil))
+}
+
+// submitAll reads all frames into a pipeline.
+func (s *framed) submitAll(pipe *pipeline) error {
+	for i := range s.entries {
+		f, err := s.frame(i)
+		if err != nil {
+			return err
+		}
+		j, err := pipe.next()
+		if err != nil {
+			return err
+		}
+		j.frame = f
+		if j.packData, err = s.readPacked(f, j.packData); err != nil {
+			return err
+		}
+		pipe.submit(j)
+	}
+	return nil
+}
+
+// checkSeekTable tells whether a seek table lists those frames.
+func checkSeekTable(data []byte, want []seekSize) error {
+	got, err := parseSeekTable(data)
+	if err == nil && !slices.Equal(got, want) {
+		err = fmt.Errorf("%w: the seek table lists other frames than there are", image.ErrDamaged)
+	}
+	return err
+}
+
+// stream reads a foreign volume to its end; its checksums are checked on the way.
+func (v *verifier) stream(s *forward, r *VolumeReport) error {
+	records := s.Records(v.ctx)
+	for {
+		rec, err := records.ReadRecord()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.Bytes += int64(len(rec.Data))
+	}
+}
+
+// compare holds the sum of a file against the list.
+func (v *verifier) compare(file string, sum []byte) error {
+	v.seen[file] = true
+	want, ok := v.sums[file]
+	switch {
+	case !ok && v.foreign:
+		return nil
+	case !ok:
+		return fmt.Errorf("%w: %s is not in %s", image.ErrDamaged, file, fileSums)
+	case !bytes.Equal(want, sum):
+		return fmt.Errorf("%w: %s has another sum than when it was saved", image.ErrDamaged, file)
+	}
+	return nil
+}
+
+// files checks the sums of all files that were not seen yet.
+func (v *verifier) files() error {
+	for file := range v.sums {
+		if !v.has(file) {
+			v.fileProblem(file, fmt.Errorf("%w: %s is missing", image.ErrDamaged, file))
+		}
+	}
+	for file, e := range v.entries {
+		if !e.Regular || v.seen[file] {
+			continue
+		}
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		if err := v.file(file); err != nil {
+			v.fileProblem(file, err)
+		}
+	}
+	slices.Sort(v.result.Problems)
+	return nil
+}
+
+// fileProblem notes what is wrong with a file at the volume that it belongs to.
+func (v *verifier) fileProblem(file string, err error) {
+	name := v.volumeOf(file)
+	for i := range v.result.Volumes {
+		if r := &v.result.Volumes[i]; r.Name == name && name != "" {
+			r.Restorable = false
+			r.Problems = append(r.Problems, clean(err.Error()))
+			return
+		}
+	}
+	v.problem(err)
+}
+
+// file checks one file that is no volume.
+func (v *verifier) file(file string) error {
+	v.advance(v.entries[file].Size)
+	switch {
+	case strings.HasSuffix(file, "SUMS"), file == fileID:
+		return nil // see checkChain; Clonezilla lists neither
+	case file == fileCommit && !v.foreign:
+		return v.checkChain()
+	case v.sums[file] == nil:
+		if !v.foreign {
+			v.warn(clean(file) + " is not of the image and was not checked")
+		}
+		return nil
+	}
+	r, err := v.store.Open(v.path(file))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sum := v.hash()
+	if _, err := io.Copy(sum, io.NewSectionReader(r, 0, r.Size())); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return v.compare(file, sum.Sum(nil))
+}
+
+// checkChain holds clonezilla-img against its sum in Info-img-id.txt, and
+// B3SUMS against its sum in clonezilla-img.
+func (v *verifier) checkChain() error {
+	var data [3][]byte
+	for i, file := range []string{fileCommit, fileID, fileSums} {
+		var err error
+		if data[i], err = v.readFile(file); err != nil {
+			return err
+		}
+	}
+	if !bytes.Equal(data[1], idFile(data[0])) {
+		return fmt.Errorf("%w: %s and %s do not fit each other", image.ErrDamaged, fileCommit, fileID)
+	}
+	if !bytes.Contains(data[0], []byte("\n"+sumsLine(blake3.Sum256(data[2])))) {
+		return fmt.Errorf("%w: %s and %s do not fit each other", image.ErrDamaged, fileSums, fileCommit)
+	}
+	return nil
+}
