@@ -124,7 +124,8 @@ type jobPlan struct {
 	Confirm  confirm      `json:"confirm"` // restore
 	Steps    []planStep   `json:"steps"`
 	Bytes    int64        `json:"bytes"`
-	Free     int64        `json:"free"`    // bytes; save
+	Stored   int64        `json:"stored"`  // estimate of the image's bytes; save
+	Free     int64        `json:"free"`    // bytes, -1 unknown; save
 	Seconds  float64      `json:"seconds"` // 0 unknown
 	Refusals []string     `json:"refusals"`
 	Warnings []string     `json:"warnings"`

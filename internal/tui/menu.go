@@ -23,6 +23,10 @@ type Menu struct {
 	Log      io.Writer // takes one short line for everything that happens
 	LogDir   string    // takes one file for every job
 	Busy     *Busy     // tells whether a job runs in another menu
+	Notes    string    // of the start, shown on the main page
+	// GoingDown is how long reboot and poweroff may take after they said that
+	// they do their work.
+	GoingDown time.Duration
 
 	status string // for the head of the screen
 	place  *place // for images, nil when none is chosen
@@ -35,6 +39,9 @@ func (m *Menu) Main() error {
 	for {
 		m.look()
 		page := Page{Title: t.Main.Title, Help: t.Main.Help, Root: true}
+		if m.Notes != "" {
+			page.Body = []Line{{Tone: Warn, Text: m.Notes}}
+		}
 		actions := []func() error{m.save, m.restore, m.check, m.places, m.disks, m.shell, m.reboot, m.powerOff}
 		for i, text := range []string{t.ItemSave, t.ItemRestore, t.ItemCheck, t.ItemPlace, t.ItemDisks, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
 			page.Items = append(page.Items, Item{Cells: []string{text}, Note: t.MainNotes[i]})
@@ -106,12 +113,14 @@ func (m *Menu) tell(title, help string, body []Line) error {
 // such value the error holds what it said instead.
 func (m *Menu) query(v any, argv ...string) error {
 	var stdout, stderr bytes.Buffer
+	var state job.State
 	var exit job.Exit
 	var err error
 	stopped := false
 	work := Work{Page: Page{Title: m.Text.Wait, Status: m.status}}
 	work.Run = func(ctx context.Context, _ func(Progress)) {
 		exit, err = m.Runner.Run(ctx, argv, func(l job.Line) {
+			state.Take(l)
 			w := &stdout
 			if l.Stderr {
 				w = &stderr
@@ -129,6 +138,9 @@ func (m *Menu) query(v any, argv ...string) error {
 	}
 	if err != nil {
 		return fmt.Errorf(m.Text.NoStart, err)
+	}
+	if r := state.Result; r != nil && !r.OK { // it gives a reason in place of an answer
+		return errors.New(strings.TrimSpace(or(r.Text, m.ended(exit)) + "\n" + r.Next))
 	}
 	if json.Unmarshal(stdout.Bytes(), v) == nil {
 		return nil

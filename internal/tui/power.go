@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"doppel.live/internal/tui/job"
 )
@@ -51,11 +52,17 @@ func (m *Menu) goDown(command string) error {
 	var failed error
 	var said []Line
 	err := m.Dialogue.Watch(Work{
-		Page: Page{Status: m.status, Title: m.Text.Wait},
+		Page: Page{Status: m.status, Title: m.Text.GoesDown},
 		Run: func(ctx context.Context, _ func(Progress)) {
 			exit, failed = m.Runner.Run(ctx, []string{command}, func(l job.Line) {
 				said = append(said, Line{Text: string(l.Text)})
 			})
+			if failed == nil && exit.Status == 0 {
+				select { // it was asked for, and this program is ended soon
+				case <-ctx.Done():
+				case <-time.After(m.GoingDown):
+				}
+			}
 		},
 	})
 	if err != nil || failed == nil && exit.Status == 0 {

@@ -223,8 +223,11 @@ func (m *Menu) savePlan(s *saving) error {
 	body = append(body,
 		Line{Cells: []string{t.PlanImage, or(p.Image, s.name)}},
 		Line{Cells: []string{t.PlanPlace, m.placeName(p.Place)}},
-		Line{Cells: []string{t.PlanBytes, size(p.Bytes)}},
-		Line{Cells: []string{t.PlanFree, size(p.Free)}})
+		Line{Cells: []string{t.PlanBytes, size(p.Bytes)}})
+	if p.Stored > 0 {
+		body = append(body, Line{Cells: []string{t.PlanStored, size(p.Stored)}})
+	}
+	body = append(body, Line{Cells: []string{t.PlanFree, size(p.Free)}})
 	return m.agree(t.SavePlan, body, p)
 }
 

@@ -15,41 +15,41 @@ type Text struct {
 	Continue, Back, Again                            string
 	Wait                                             string
 
-	Main, Save, Parts, Name, SavePlan, SaveWork            PageText
-	Restore, RestoreParts, Target, RestorePlan, Confirm    PageText
-	RestoreWork, Check, CheckWork, Place, Disks, Disk      PageText
-	Shell, Reboot, PowerOff, Result, Stop, Unattended, Run PageText
+	Main, Save, Parts, Name, SavePlan, SaveWork         PageText
+	Restore, RestoreParts, Target, RestorePlan, Confirm PageText
+	RestoreWork, Check, CheckWork, Place, Disks, Disk   PageText
+	Reboot, PowerOff, Result, Stop, Unattended, Run     PageText
 
-	ItemSave, ItemRestore, ItemCheck, ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff string
-	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo    string
+	ItemSave, ItemRestore, ItemCheck, ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff        string
+	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo, ItemStay string
 
 	MainNotes []string // one for every item of the main page
 
 	// Heads of tables.
 	HeadDisks, HeadParts, HeadImages, HeadVolumes, HeadPlaces, HeadHealth, HeadPlan []string
 
-	NoDisks, NoImages, NoPlaces, NoSerial, NoModel, EmptyDisk                   string
-	BootMedium, ReadOnly, Removable, Current, InUse, Unfinished                 string
-	MethodBlocks, MethodRaw, MethodSwap, MethodAbsent                           string
-	HealthGood, HealthFailing, HealthUnknown                                    string
-	NameEmpty, NameBad, NameLong, NameTaken                                     string
-	WrongText, NoConsent, NothingWritten                                        string
-	PlanSource, PlanTarget, PlanNow, PlanAll, PlanImage, PlanPlace, PlanPlaceOf string
-	PlanBytes, PlanFree, PlanTime, PlanRefused, PlanWarning, PlanErase          string
+	NoDisks, NoImages, NoPlaces, NoSerial, NoModel, EmptyDisk                      string
+	BootMedium, ReadOnly, Removable, Current, InUse, Unfinished                    string
+	MethodBlocks, MethodRaw, MethodSwap, MethodAbsent                              string
+	HealthGood, HealthFailing, HealthUnknown                                       string
+	NameEmpty, NameBad, NameLong, NameTaken                                        string
+	WrongText, NoConsent, NothingWritten                                           string
+	PlanSource, PlanTarget, PlanNow, PlanImage, PlanPlace, PlanPlaceOf             string
+	PlanBytes, PlanStored, PlanFree, PlanTime, PlanRefused, PlanWarning, PlanErase string
 
-	BarAll, BarVolume, Elapsed, Rate, Remaining, Working, Stopping string
-	Command, LogAt, Warnings, MoreWarnings, Output                 string
-	Ended                                                          string // exit status
-	Killed                                                         string // signal
-	NoResult, NoStart, NoAnswer, Stopped, StoppedHow               string
-	SavedDone, SavedFailed, RestoredDone, RestoredFailed           string
-	CheckedDone, CheckedFailed, OtherDone, OtherFailed             string
-	DamagedDone                                                    string // one of the four titles' first words
-	SavedText, RestoredText, CheckedText, OtherText                string
-	PlaceSet, PlaceSetRO, PlaceFailed                              string
-	ShellBye, ShellFailed                                          string
-	PowerFailed, JobRuns, CountdownOff, CountdownBoot              string
-	BadWords, AskSerialOf, Confirmation, Sectors, Connection       string
+	BarAll, BarVolume, Elapsed, Rate, Remaining, Working, Stopping            string
+	Command, LogAt, Warnings, MoreWarnings, Output                            string
+	Ended                                                                     string // exit status
+	Killed                                                                    string // signal
+	NoResult, NoStart, NoAnswer, Stopped, StoppedHow                          string
+	SavedDone, SavedFailed, RestoredDone, RestoredFailed                      string
+	CheckedDone, CheckedFailed, OtherDone, OtherFailed                        string
+	DamagedDone                                                               string // one of the four titles' first words
+	SavedText, RestoredText, CheckedText, OtherText                           string
+	PlaceSet, PlaceSetRO, PlaceFailed                                         string
+	ShellBye, ShellFailed                                                     string
+	PowerFailed, JobRuns, CountdownOff, CountdownBoot, CountdownEnd, GoesDown string
+	BadWords, AskSerialOf, Confirmation, Sectors, Connection                  string
 }
 
 // PageText is what a page says whatever it shows.
@@ -110,7 +110,6 @@ func (t *Text) englishPages() {
 	t.Place = PageText{"Where are the images?", "A disk or a stick to keep images on, or to read them from.", "Images lie in folders on a file system: ext4, XFS, btrfs, exFAT, FAT or NTFS. Choose the one that has them, or that has room for a new one. Plug in a stick now if you like, and choose \"Look again\". Nothing on it is changed until you save an image."}
 	t.Disks = PageText{"Disks and their health", "Choose one to see more of it.", "All disks of this machine. Health is what the disk says of itself: \"good\" is no guarantee, \"failing\" is a reason to save what is on it today."}
 	t.Disk = PageText{"Disk %s", "", "All that is known of this disk. \"Used\" is what the file system uses of the partition, where we can read it."}
-	t.Shell = PageText{"Shell", "", ""}
 	t.Reboot = PageText{"Restart the machine?", "Take the disc or stick out if it shall not start again from it.", "The place for images is closed properly before the machine restarts."}
 	t.PowerOff = PageText{"Power off the machine?", "", "The place for images is closed properly before the machine is switched off."}
 	t.Result = PageText{"", "", "How the job ended. The command that ran is shown as you could type it in a shell. The log holds everything that the job said; it is lost when the machine is switched off, so copy it if you need it."}
@@ -126,13 +125,13 @@ func (t *Text) englishHelpers() {
 	t.ItemWholeDisk, t.ItemParts = "The whole disk", "Only some partitions"
 	t.ItemWholeImage = "The whole image"
 	t.ItemStart, t.ItemGoOn, t.ItemStop = "Start", "Go on", "Stop the job"
-	t.ItemYes, t.ItemNo = "Yes", "No"
+	t.ItemYes, t.ItemNo, t.ItemStay = "Yes", "No", "Stay in the menu"
 	t.MainNotes = []string{
 		"Copies a disk, or some of its partitions, into an image.",
 		"Writes an image onto a disk. It asks before anything is overwritten.",
 		"Reads a whole image and says whether it can be restored.",
 		"A second disk or a stick: where images are read from and written to.",
-		"Every disk of this machine: model, serial number, what is on it, how it feels.",
+		"Every disk of this machine: model, serial number, what is on it, its health.",
 		"A command line with doppel and the usual programs. It comes back here on exit.",
 		"Closes the place for images and starts the machine again.",
 		"Closes the place for images and switches the machine off.",
@@ -168,10 +167,9 @@ func (t *Text) englishPlans() {
 	t.NoConsent = "The plan does not say how to confirm it, so it cannot be started."
 	t.NothingWritten = "Nothing was written."
 	t.PlanSource, t.PlanTarget, t.PlanNow = "Disk", "TARGET", "On it now"
-	t.PlanAll = "everything on it will be overwritten"
 	t.PlanImage, t.PlanPlace = "Image", "Place"
 	t.PlanPlaceOf = "%s (%s)"
-	t.PlanBytes, t.PlanFree, t.PlanTime = "To do", "Free there", "Time"
+	t.PlanBytes, t.PlanStored, t.PlanFree, t.PlanTime = "Data", "Room, about", "Free there", "Time, about"
 	t.PlanRefused = "This cannot be done:"
 	t.PlanWarning = "Please note:"
 	t.PlanErase = "What is on the target now will be lost."
@@ -203,5 +201,7 @@ func (t *Text) englishResults() {
 	t.JobRuns = "A job is still running on another console. Wait until it has ended, or stop it there."
 	t.CountdownOff = "The machine is switched off in %d seconds. Any key stops that."
 	t.CountdownBoot = "The machine restarts in %d seconds. Any key stops that."
+	t.CountdownEnd = "It goes on by itself in %d seconds. Any key stops that."
+	t.GoesDown = "The machine goes down now"
 	t.BadWords = "The job on the boot command line cannot be read: %s"
 }

@@ -88,26 +88,30 @@ func lastWord(argv []string) string {
 // where that ends the work at this machine.
 func (m *Menu) follow(then Then, title string, body []Line) error {
 	t := m.Text
-	page := Page{Title: title, Body: body, Help: t.Result.Help}
+	item, count := t.Continue, t.CountdownEnd
 	switch then {
 	case ThenPowerOff:
-		page.Items, page.Count = []Item{{Cells: []string{t.ItemPowerOff}}, {Cells: []string{t.Continue}}}, t.CountdownOff
+		item, count = t.ItemPowerOff, t.CountdownOff
 	case ThenReboot:
-		page.Items, page.Count = []Item{{Cells: []string{t.ItemReboot}}, {Cells: []string{t.Continue}}}, t.CountdownBoot
+		item, count = t.ItemReboot, t.CountdownBoot
 	case ThenShell:
 		if err := m.tell(title, t.Result.Help, body); err != nil {
 			return err
 		}
 		return m.shell()
-	default:
+	case ThenMenu:
 		return m.tell(title, t.Result.Help, body)
+	}
+	page := Page{Title: title, Body: body, Help: t.Result.Help, Count: count, Items: []Item{{Cells: []string{item}}}}
+	if then != ThenEnd {
+		page.Items = append(page.Items, Item{Cells: []string{t.ItemStay}})
 	}
 	page.Wait = countdown
 	chosen, err := m.choose(page)
 	if errors.Is(err, ErrBack) || err == nil && chosen != 0 {
 		return nil
 	}
-	if err != nil {
+	if err != nil || then == ThenEnd {
 		return err
 	}
 	return m.goDown(string(then))

@@ -19,8 +19,9 @@
 //	--run    run doppel with these words first, without asking, and show how it
 //	         goes; quotes work as in a shell
 //	--then   what follows when that went well, after a countdown that any key
-//	         stops; without it menu ends. After a failure the page that says so
-//	         stays, and after that comes the menu.
+//	         stops; without it menu ends then. After a failure the page that
+//	         says so stays until a key is pressed; what comes then is the menu,
+//	         or without --then the end.
 //
 // Exit status: 0 done, 1 the job failed or the terminal went away, 2 usage.
 package main
@@ -52,6 +53,7 @@ import (
 const (
 	logDir   = "/var/log/doppel"
 	busyFile = "/run/doppel/job.lock"
+	notes    = "/run/doppel/notes" // what init did not understand of the kernel's command line
 )
 
 func main() {
@@ -112,6 +114,11 @@ func run(args []string) int {
 		Shell:  []string{cmp.Or(os.Getenv("SHELL"), "/bin/sh")},
 		LogDir: logDir,
 		Busy:   &tui.Busy{Path: busyFile},
+
+		GoingDown: time.Minute,
+	}
+	if text, err := os.ReadFile(notes); err == nil {
+		menu.Notes = strings.TrimSpace(string(text))
 	}
 	for _, dir := range []string{logDir, filepath.Dir(busyFile)} {
 		_ = os.MkdirAll(dir, 0o755) // without them there is no log, and no more harm
