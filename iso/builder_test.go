@@ -148,7 +148,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestOrderOnTheDisc checks that contents lie in the order they were added.
+// TestOrderOnTheDisc checks that contents lie in the order they were added, and
+// that 150 sectors of zeroes follow.
 func TestOrderOnTheDisc(t *testing.T) {
 	var b bytes.Buffer
 	entries := []Entry{
@@ -160,6 +161,8 @@ func TestOrderOnTheDisc(t *testing.T) {
 	}
 	if first, second := bytes.Index(b.Bytes(), []byte("first")), bytes.Index(b.Bytes(), []byte("second")); second != first+sectorSize {
 		t.Errorf("at bytes %d and %d", first, second)
+	} else if tail := b.Bytes()[second+sectorSize:]; !bytes.Equal(tail, make([]byte, 150*sectorSize)) {
+		t.Errorf("%d bytes after the last file, or not all zero", len(tail))
 	}
 }
 

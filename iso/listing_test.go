@@ -13,6 +13,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // An item is what a reader sees of an entry.
@@ -23,6 +25,7 @@ type item struct {
 	Sum    string    // of the contents
 	Target string    // of links
 	Time   time.Time // zero where the reader does not tell
+	Links  int       // of directories, seen by the kernel only
 }
 
 // expected lists what readers must see of entries, parents included.
@@ -232,7 +235,20 @@ func TestHelperListing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := json.NewEncoder(f).Encode(walk(t, root)); err != nil {
+	list := walk(t, root)
+	for i := range list {
+		var s unix.Stat_t
+		if err := unix.Lstat(filepath.Join(root, list[i].Path), &s); err != nil {
+			t.Fatal(err)
+		}
+		if list[i].Mode.IsDir() {
+			list[i].Links = int(s.Nlink)
+		}
+		if s.Atim != s.Mtim || s.Ctim != s.Mtim || s.Uid != 0 || s.Gid != 0 {
+			t.Errorf("%s: %+v", list[i].Path, s)
+		}
+	}
+	if err := json.NewEncoder(f).Encode(list); err != nil {
 		t.Fatal(err)
 	}
 }
