@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"doppel.live/internal/extent"
 )
 
 // fakeSystem makes a tree in the place of /sys, /proc, /dev and /etc. A value
@@ -442,7 +444,7 @@ func TestOldEdgesAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := OpenTarget(path, c, Options{Keep: keep})
+	target, err := OpenTarget(path, c, Options{Keep: keep, Tables: []extent.Extent{{Offset: 3 << 19, Length: 512}, {Offset: 1 << 40, Length: 512}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,10 +457,13 @@ func TestOldEdgesAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first, _ := os.ReadFile(filepath.Join(keep, "disk.img-first.before"))
-	last, _ := os.ReadFile(filepath.Join(keep, "disk.img-last.before"))
+	first, _ := os.ReadFile(filepath.Join(keep, "disk.img-0.before"))
+	last, _ := os.ReadFile(filepath.Join(keep, "disk.img-2097152.before"))
 	if len(first) != 1<<20 || first[0] != 'a' || len(last) != 1<<20 || last[1<<20-1] != 'z' {
 		t.Errorf("kept %d and %d bytes", len(first), len(last))
+	}
+	if table, _ := os.ReadFile(filepath.Join(keep, "disk.img-1572864.before")); len(table) != 512 {
+		t.Errorf("kept %d bytes of the table", len(table))
 	}
 }
 

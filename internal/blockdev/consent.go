@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"doppel.live/internal/extent"
 )
 
 // edge is how much of the beginning and of the end of a device is compared
@@ -117,19 +119,19 @@ func examine(d Disk, r io.ReaderAt, describe Describe) (Consent, error) {
 func edgeDigest(r io.ReaderAt, size int64) (string, error) {
 	h := sha256.New()
 	for _, e := range edges(size) {
-		if _, err := io.Copy(h, io.NewSectionReader(r, e[0], e[1])); err != nil {
+		if _, err := io.Copy(h, io.NewSectionReader(r, e.Offset, e.Length)); err != nil {
 			return "", err
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// edges gives offset and length of the first and the last MiB.
-func edges(size int64) [][2]int64 {
+// edges gives the first and the last MiB.
+func edges(size int64) []extent.Extent {
 	if size <= 2*edge {
-		return [][2]int64{{0, size}}
+		return []extent.Extent{{Length: size}}
 	}
-	return [][2]int64{{0, edge}, {size - edge, edge}}
+	return []extent.Extent{{Length: edge}, {Offset: size - edge, Length: edge}}
 }
 
 // Refusal says that a device must not be written to, to protect what is on

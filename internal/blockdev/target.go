@@ -10,15 +10,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"doppel.live/internal/extent"
 )
 
 // Options says what OpenTarget has to look at besides the device.
 type Options struct {
 	System   System
-	Describe Describe // the same that the consent was made with
-	NeedSize int64    // bytes that will be written up to; 0 for any size
-	Holds    []string // files and folders that must not lie on the target: the image
-	Keep     string   // folder for the old first and last MiB; "" keeps nothing
+	Describe Describe        // the same that the consent was made with
+	NeedSize int64           // bytes that will be written up to; 0 for any size
+	Holds    []string        // files and folders that must not lie on the target: the image
+	Keep     string          // folder for the old first and last MiB; "" keeps nothing
+	Tables   []extent.Extent // where else the old table lies; kept too
 }
 
 // Target is a device opened for writing. What it is and what is on it was
@@ -30,9 +33,9 @@ type Target struct {
 	options Options
 
 	mu      sync.Mutex
-	armed   bool     // compared again and kept; writing has begun
-	pending [2]int64 // offset and length that the kernel was told to write back
-	dirty   [2]int64 // offset and length written since
+	armed   bool          // compared again and kept; writing has begun
+	pending extent.Extent // offset and length that the kernel was told to write back
+	dirty   extent.Extent // offset and length written since
 }
 
 // OpenTarget opens a device or a regular file for writing: the only place that
@@ -244,23 +247,23 @@ func (t *Target) WriteAt(p []byte, off int64) (int, error) {
 
 // writeBack lets the kernel write one window while the next one is filled.
 func (t *Target) writeBack(off, n int64) error {
-	if end := t.dirty[0] + t.dirty[1]; t.dirty[1] == 0 {
-		t.dirty = [2]int64{off, n}
+	if t.dirty.Length == 0 {
+		t.dirty = extent.Extent{Offset: off, Length: n}
 	} else {
-		start := min(t.dirty[0], off)
-		t.dirty = [2]int64{start, max(end, off+n) - start}
+		start, end := min(t.dirty.Offset, off), max(t.dirty.End(), off+n)
+		t.dirty = extent.Extent{Offset: start, Length: end - start}
 	}
-	if t.dirty[1] < writeWindow {
+	if t.dirty.Length < writeWindow {
 		return nil
 	}
 	fd := int(t.file.Fd())
-	err := unix.SyncFileRange(fd, t.dirty[0], t.dirty[1], unix.SYNC_FILE_RANGE_WRITE)
-	if err == nil && t.pending[1] > 0 {
-		err = unix.SyncFileRange(fd, t.pending[0], t.pending[1],
+	err := unix.SyncFileRange(fd, t.dirty.Offset, t.dirty.Length, unix.SYNC_FILE_RANGE_WRITE)
+	if err == nil && t.pending.Length > 0 {
+		err = unix.SyncFileRange(fd, t.pending.Offset, t.pending.Length,
 			unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
-		_ = unix.Fadvise(fd, t.pending[0], t.pending[1], unix.FADV_DONTNEED)
+		_ = unix.Fadvise(fd, t.pending.Offset, t.pending.Length, unix.FADV_DONTNEED)
 	}
-	t.pending, t.dirty = t.dirty, [2]int64{}
+	t.pending, t.dirty = t.dirty, extent.Extent{}
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ESPIPE) {
 		return nil
 	}
@@ -284,17 +287,24 @@ func (t *Target) arm() error {
 	return nil
 }
 
-// keep copies the first and the last MiB into the log folder.
+// maxTable bounds one run of table sectors that is kept: a GPT of 32768
+// entries takes 4 MiB.
+const maxTable = 8 << 20
+
+// keep copies the first and the last MiB, and the tables, into the log folder.
 func (t *Target) keep() error {
 	if err := os.MkdirAll(t.options.Keep, 0o700); err != nil {
 		return err
 	}
-	for i, e := range edges(t.disk.Size) {
-		name := fmt.Sprintf("%s-%s.before", filepath.Base(t.disk.Path), [2]string{"first", "last"}[i])
-		b := make([]byte, e[1])
-		if _, err := io.ReadFull(io.NewSectionReader(t.file, e[0], e[1]), b); err != nil {
+	for _, e := range append(edges(t.disk.Size), t.options.Tables...) {
+		if e.Offset < 0 || e.Length <= 0 || e.Length > maxTable || e.Offset > t.disk.Size-e.Length {
+			continue // an old table may say anything
+		}
+		b := make([]byte, e.Length)
+		if _, err := io.ReadFull(io.NewSectionReader(t.file, e.Offset, e.Length), b); err != nil {
 			return err
 		}
+		name := fmt.Sprintf("%s-%d.before", filepath.Base(t.disk.Path), e.Offset)
 		if err := os.WriteFile(filepath.Join(t.options.Keep, name), b, 0o600); err != nil {
 			return err
 		}

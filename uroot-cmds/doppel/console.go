@@ -25,6 +25,7 @@ type console struct {
 	asks     bool // somebody sits there who can answer
 	terminal bool // out is a terminal
 	json     bool
+	logs     []string // folders for the logs of jobs, best first
 
 	mu    sync.Mutex
 	drawn int          // length of the progress line that stands there
@@ -36,7 +37,7 @@ func newConsole(in, out, err *os.File) *console {
 	isTerminal := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 	return &console{
 		in: bufio.NewReader(in), out: out, err: err,
-		asks: isTerminal(in) && isTerminal(out), terminal: isTerminal(out),
+		asks: isTerminal(in) && isTerminal(out), terminal: isTerminal(out), logs: logPlaces(),
 	}
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,15 +22,34 @@ type job struct {
 func (c *console) newJob(kind, name string) *job {
 	j := &job{meter: &progress.Meter{Report: c.report}}
 	folder := time.Now().UTC().Format("20060102-150405") + "-" + kind + "-" + filepath.Base(name)
-	for _, base := range logPlaces() {
-		path := filepath.Join(base, folder)
-		if os.MkdirAll(path, 0o700) == nil {
-			j.folder = path
+	for _, base := range c.logs {
+		if j.folder = makeFolder(base, folder); j.folder != "" {
 			break
 		}
 	}
 	c.job = j
 	return j
+}
+
+// makeFolder makes a new folder below base, with a number behind its name where
+// that is taken: no job writes over what another one kept. It is "" where none
+// can be made.
+func makeFolder(base, name string) string {
+	if os.MkdirAll(base, 0o700) != nil {
+		return ""
+	}
+	for n := 1; n < 100; n++ {
+		path := filepath.Join(base, name)
+		if n > 1 {
+			path = fmt.Sprintf("%s-%d", path, n)
+		}
+		if err := os.Mkdir(path, 0o700); err == nil {
+			return path
+		} else if !errors.Is(err, fs.ErrExist) {
+			return ""
+		}
+	}
+	return ""
 }
 
 func logPlaces() []string {

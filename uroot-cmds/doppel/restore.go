@@ -12,6 +12,7 @@ import (
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
+	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
 	"doppel.live/internal/inventory"
 	"doppel.live/internal/partition"
@@ -226,6 +227,9 @@ func (r *restoring) agree(c *console, p *plan.Restore, f restoreFlags) error {
 func (r *restoring) run(ctx context.Context, c *console, p *plan.Restore, verify bool) error {
 	j := c.newJob("restore", p.Image)
 	r.options.Keep = j.folder
+	for _, s := range r.present.Sectors {
+		r.options.Tables = append(r.options.Tables, extent.Extent{Offset: s.Offset, Length: int64(len(s.Data))})
+	}
 	t, err := blockdev.OpenTarget(r.disk.Path, r.consent, r.options)
 	if err != nil {
 		return err
