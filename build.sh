@@ -130,11 +130,14 @@ deb $by $security $suite-security main non-free-firmware
 END
 }
 
+# debian_mirror prints the address that the private apt uses.
+debian_mirror() { sed -n '1s/.*\] \([^ ]*\).*/\1/p' "$apt/sources.list"; }
+
 # lists fetches the package lists anew. Without a network apt would keep the
 # old ones and report success; here that is an error, unless asked for.
 lists() {
 	[ -z "$offline" ] || return 0
-	say "package lists of $suite: $(sed -n '1s/.*\] \([^ ]*\).*/\1/p' "$apt/sources.list")"
+	say "package lists of $suite: $(debian_mirror)"
 	APT_CONFIG=$apt/apt.conf flock "$apt" apt-get -qq update >&2 && return 0
 	newest=$(find "$apt/lists" -name '*_InRelease' -exec date -r {} '+%F %R' \; | sort | tail -n 1)
 	[ -n "$newest" ] || die "the package lists could not be fetched, and the cache holds none"
@@ -249,9 +252,12 @@ qemu) need $image_packages $qemu_packages ;;
 	;;
 esac
 find_go
-if [ $verb != host ] && [ -z "$apt" ]; then
-	apt_root
-	lists
+if [ $verb != host ]; then
+	if [ -z "$apt" ]; then
+		apt_root
+		lists
+	fi
+	mirror=$(debian_mirror)
 fi
 cd "$top"
-CGO_ENABLED=0 exec go run ./build --cache "$cache" $offline $free "$verb"
+CGO_ENABLED=0 exec go run ./build --cache "$cache" --mirror "$mirror" $offline $free "$verb"

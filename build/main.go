@@ -2,7 +2,7 @@
 // same commands as one program for any Linux. It is called by build.sh, which
 // sets up what the builder needs: Go, and an apt of our own below the cache.
 //
-//	build [--cache DIR] [--offline] [--free] image|host|test|bench|soak|qemu
+//	build --cache DIR [--mirror URL] [--offline] [--free] image|host|test|bench|soak|qemu
 //
 // Exit status: 0 done, 1 failed, 2 usage.
 package main
@@ -37,6 +37,7 @@ type builder struct {
 	source string // directory of go.mod
 	out    string
 	cache  string
+	mirror string // for the sample system of tests
 	free   bool
 
 	apt     debian.Apt
@@ -48,6 +49,7 @@ type builder struct {
 func run(args []string) error {
 	flags := flag.NewFlagSet("build", flag.ContinueOnError)
 	cache := flags.String("cache", "", "directory for downloads and parts that are kept")
+	mirror := flags.String("mirror", "", "Debian mirror for the sample system")
 	free := flags.Bool("free", false, "leave out non-free-firmware")
 	offline := flags.Bool("offline", false, "use only what is in the cache")
 	if err := flags.Parse(args); err != nil || flags.NArg() != 1 || *cache == "" {
@@ -62,6 +64,7 @@ func run(args []string) error {
 		source: source,
 		out:    filepath.Join(source, "out"),
 		cache:  *cache,
+		mirror: *mirror,
 		free:   *free,
 		apt:    debian.Apt{Config: filepath.Join(*cache, "apt", "apt.conf"), Offline: *offline},
 	}

@@ -1,69 +1,98 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+
+	"doppel.live/internal/vm/sample"
 )
 
-// emptyDisk is the size of the disks that a newcomer may restore to. Sparse.
-const emptyDisk = 8 << 30 // bytes
+// spareDisk is the size of the disks beside the sample system, in bytes. The
+// files are sparse.
+const spareDisk = 8 << 30
 
-// qemu starts the image in a virtual machine, with a small sample system on
-// the first disk and two empty ones beside it. The disks are made anew each
-// time, so that nothing can be spoiled.
+// qemu starts the image in a virtual machine: a small sample system on the
+// first disk, an empty file system for images on the second, nothing on the
+// third. What is written to the first is forgotten, the other two are made
+// anew each time: nothing can be spoiled.
 func (b *builder) qemu() error {
-	env, err := b.ready()
+	if _, err := b.ready(); err != nil {
+		return err
+	}
+	disks, err := b.sampleDisks(filepath.Join(b.out, "qemu"))
 	if err != nil {
 		return err
 	}
-	if err := setEnvironment(env); err != nil {
-		return err
-	}
-	dir := filepath.Join(b.out, "qemu")
-	disks, err := b.sampleDisks(dir)
-	if err != nil {
-		return err
-	}
-	args := []string{
-		"-accel", "kvm", "-accel", "tcg", "-cpu", "max,la57=off", "-machine", "q35",
-		"-m", "1024", "-smp", "2",
-		"-cdrom", filepath.Join(b.out, imageFile), "-boot", "d",
-		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci",
-	}
-	for i, disk := range disks {
-		args = append(args,
-			"-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,discard=unmap", disk, i),
-			"-device", fmt.Sprintf("ide-hd,drive=d%d,bus=ide.%d,serial=SAMPLE-%04d,model=Sample-%d", i, i+2, i+1, i+1))
-	}
-	if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-		args = append(args, "-nographic")
-	}
-	fmt.Fprintln(os.Stderr, "disk 1 holds a sample system, disks 2 and 3 are empty; on the serial console Ctrl-A X ends it")
-	cmd := exec.Command("qemu-system-x86_64", args...)
+	cmd := exec.Command("qemu-system-x86_64", b.machine(disks)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd.Run()
 }
 
+// machine returns QEMU's arguments. Without a screen it takes the terminal.
+func (b *builder) machine(disks []string) []string {
+	args := []string{
+		// cx16: that of QEMU's own processor is broken in some versions
+		"-accel", "kvm", "-accel", "tcg", "-cpu", "max,la57=off,svm=off,cx16=off",
+		"-machine", "q35", "-m", "1024", "-smp", "2",
+		"-cdrom", filepath.Join(b.out, imageFile), "-boot", "order=d,menu=on",
+		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci",
+	}
+	for i, disk := range disks {
+		snapshot := "off"
+		if i == 0 {
+			snapshot = "on"
+		}
+		args = append(args,
+			"-drive", fmt.Sprintf("id=d%d,if=none,format=raw,discard=unmap,snapshot=%s,file=%s", i, snapshot, disk),
+			"-device", fmt.Sprintf("virtio-blk-pci,drive=d%d,serial=SAMPLE-%04d", i, i+1))
+	}
+	if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
+		log.Print("no screen here: the menu comes on this terminal; Ctrl-A X ends the machine")
+		args = append(args, "-nographic")
+	}
+	return args
+}
+
 // sampleDisks makes the disks and returns their files.
 func (b *builder) sampleDisks(dir string) ([]string, error) {
+	system, err := sample.Make(context.Background(), b.cache, b.mirror, func(s string) { log.Print(s) })
+	if err != nil {
+		return nil, err
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	var disks []string
-	for _, name := range []string{"sample.img", "second.img", "third.img"} {
-		disk := filepath.Join(dir, name)
-		if err := os.WriteFile(disk, nil, 0o644); err != nil {
+	images, third := filepath.Join(dir, "images.img"), filepath.Join(dir, "empty.img")
+	for _, name := range []string{images, third} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
 			return nil, err
 		}
-		if err := os.Truncate(disk, emptyDisk); err != nil {
+		if err := os.Truncate(name, spareDisk); err != nil {
 			return nil, err
 		}
-		disks = append(disks, disk)
 	}
-	return disks, nil
+	return []string{system, images, third}, formatImages(images)
+}
+
+// formatImages puts one partition with an ext4 for images on a disk.
+func formatImages(disk string) error {
+	const start = 1 << 20 // bytes; as much is left at the end for the backup table
+	table := exec.Command("/sbin/sfdisk", "--quiet", disk)
+	table.Stdin = strings.NewReader("label: gpt\nstart=2048\n")
+	format := exec.Command("/sbin/mke2fs", "-q", "-t", "ext4", "-L", "IMAGES",
+		"-E", fmt.Sprintf("offset=%d", start), disk, fmt.Sprintf("%dK", (spareDisk-2*start)>>10))
+	for _, cmd := range []*exec.Cmd{table, format} {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", cmd.Path, err, out)
+		}
+	}
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // test brings out/ up to date, vets the source and runs tests. What they need
@@ -39,6 +38,10 @@ func (b *builder) ready() ([]string, error) {
 			return nil, err
 		}
 	}
+	t, err := b.unpack(p)
+	if err != nil {
+		return nil, err
+	}
 	firmware, err := b.exactly("ovmf")
 	if err != nil {
 		return nil, err
@@ -47,23 +50,29 @@ func (b *builder) ready() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.environment(ovmf), nil
+	return b.environment(t, ovmf), nil
 }
 
 // environment tells tests where things are:
 //
 //	DOPPEL_ISO, DOPPEL_HOST, DOPPEL_KERNEL, DOPPEL_INITRD   what was built
 //	DOPPEL_OVMF          directory with UEFI firmware, OVMF_CODE_4M.fd and others
+//	DOPPEL_BOOT          directory with the packages of GRUB and shim, unpacked
+//	DOPPEL_KERNEL_TREE   directory with the kernel's package, unpacked
+//	DOPPEL_MIRROR        Debian mirror, for the sample system
 //	DOPPEL_UML           user-mode Linux, where the machine's Debian has it
 //	DOPPEL_UML_MODULES   its modules: a directory with one below it per version
 //	DOPPEL_CACHE         where tests may keep what is costly to make
-func (b *builder) environment(ovmf string) []string {
+func (b *builder) environment(t *trees, ovmf string) []string {
 	env := []string{
 		"DOPPEL_ISO=" + filepath.Join(b.out, imageFile),
 		"DOPPEL_HOST=" + filepath.Join(b.out, hostFile),
 		"DOPPEL_KERNEL=" + filepath.Join(b.out, kernelFile),
 		"DOPPEL_INITRD=" + filepath.Join(b.out, initrdFile),
 		"DOPPEL_OVMF=" + filepath.Join(ovmf, "usr/share/OVMF"),
+		"DOPPEL_BOOT=" + t.boot,
+		"DOPPEL_KERNEL_TREE=" + t.kernel,
+		"DOPPEL_MIRROR=" + b.mirror,
 		"DOPPEL_CACHE=" + b.cache,
 	}
 	uml := filepath.Join(b.cache, "uml", "tree")
@@ -73,15 +82,4 @@ func (b *builder) environment(ovmf string) []string {
 			"DOPPEL_UML_MODULES="+filepath.Join(uml, "usr/lib/uml/modules"))
 	}
 	return env
-}
-
-// setEnvironment is for what runs in this process.
-func setEnvironment(env []string) error {
-	for _, e := range env {
-		name, value, _ := strings.Cut(e, "=")
-		if err := os.Setenv(name, value); err != nil {
-			return err
-		}
-	}
-	return nil
 }
