@@ -2,7 +2,11 @@ package initramfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -53,11 +57,66 @@ type Row struct {
 // the libraries that the packages depend on are not among them: the caller
 // follows dependencies. Free leaves out those of non-free-firmware.
 func Packages(free bool) []string {
-	return nil
+	names := slices.Clone(libraryPackages)
+	for _, p := range programList {
+		names = append(names, p.pkg)
+	}
+	for _, f := range fileList {
+		names = append(names, f.pkg)
+	}
+	for _, f := range firmwarePackages {
+		if f.free || !free {
+			names = append(names, f.name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Write packs the live system's initramfs into w: several archives one after
 // another, as the kernel unpacks them. The same inputs give the same bytes.
 func Write(w io.Writer, o Options) (*Report, error) {
-	return nil, errors.New("initramfs: not written yet")
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.Time.IsZero() {
+		o.Time = time.Unix(0, 0)
+	}
+	tmp, err := os.MkdirTemp("", "doppel-initramfs-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	c := cache(o.Cache)
+	if c == "" {
+		c = cache(tmp)
+	}
+	if err := os.MkdirAll(string(c), 0o755); err != nil {
+		return nil, err
+	}
+	p := &packer{Options: o, w: w, cache: c, tmp: tmp}
+	for _, segment := range []func() error{p.kernelSegment, p.userSegment, p.lastSegment} {
+		if err := segment(); err != nil {
+			return nil, err
+		}
+	}
+	return &p.report, nil
+}
+
+// check finds what is missing in the options before any work is done.
+func (o Options) check() error {
+	if o.BuildID == "" {
+		return errors.New("initramfs: no build id given")
+	}
+	for _, dir := range []string{o.Sysroot, o.KernelTree, o.Source} {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return fmt.Errorf("initramfs: %w", err)
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("initramfs: %s is not a directory", dir)
+		}
+	}
+	_, err := os.Stat(filepath.Join(o.Source, "go.mod"))
+	return err
 }
