@@ -100,7 +100,10 @@ func (m *Menu) use(p *place) error {
 	if !a.OK {
 		m.log("place refused: %s", a.Error)
 		body := []Line{{Tone: Bad, Text: or(a.Error, t.NoAnswer)}}
-		return back(m.tell(t.PlaceFailed, t.Place.Help, append(body, paragraph(a.Next)...)))
+		if a.Next != "" {
+			body = append(body, Line{Text: fmt.Sprintf(t.Next, a.Next)})
+		}
+		return back(m.tell(t.PlaceFailed, t.Place.Help, body))
 	}
 	if m.place == nil {
 		now := *p

@@ -41,7 +41,7 @@ type Text struct {
 	Command, LogAt, Warnings, MoreWarnings, Output                            string
 	Ended                                                                     string // exit status
 	Killed                                                                    string // signal
-	NoResult, NoStart, NoAnswer, Stopped, StoppedHow                          string
+	NoResult, NoStart, NoAnswer, Stopped, StoppedHow, Next                    string
 	SavedDone, SavedFailed, RestoredDone, RestoredFailed                      string
 	CheckedDone, CheckedFailed, OtherDone, OtherFailed                        string
 	DamagedDone                                                               string // one of the four titles' first words
@@ -184,8 +184,9 @@ func (t *Text) englishResults() {
 	t.Output = "It also said:"
 	t.Ended, t.Killed = "The command ended with status %d.", "The command was killed (%s)."
 	t.NoResult = "The command ended without saying how the job went, so the job counts as failed."
+	t.Next = "Next: %s"
 	t.NoStart, t.NoAnswer = "The command could not be started: %s", "The answer of the command could not be understood."
-	t.Stopped, t.StoppedHow = "You stopped the job.", "Start it again from the menu when you like."
+	t.Stopped, t.StoppedHow = "You stopped the job.", "start it again from the menu when you like"
 	t.SavedDone, t.SavedFailed = "Saved: Done", "Not saved: Failed"
 	t.RestoredDone, t.RestoredFailed = "Restored: Done", "Not restored: Failed"
 	t.CheckedDone, t.CheckedFailed = "Checked: Done", "Check: Failed"

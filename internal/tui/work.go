@@ -206,7 +206,7 @@ func (m *Menu) verdict(v verb, o *job.Outcome) []Line {
 	}
 	body := []Line{{Tone: tone, Text: text}}
 	if next != "" {
-		body = append(body, Line{Text: next})
+		body = append(body, Line{Text: fmt.Sprintf(t.Next, next)})
 	}
 	return body
 }
