@@ -139,7 +139,11 @@ func mustSave(t testing.TB, s store.Store, name string, o Options, volumes ...te
 
 func openDir(t testing.TB) (*dir.Dir, string) {
 	t.Helper()
-	path := t.TempDir()
+	return openDirAt(t, t.TempDir())
+}
+
+func openDirAt(t testing.TB, path string) (*dir.Dir, string) {
+	t.Helper()
 	d, err := dir.Open(path)
 	if err != nil {
 		t.Fatal(err)

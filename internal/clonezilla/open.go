@@ -1,9 +1,12 @@
 package clonezilla
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/zeebo/blake3"
 
 	"doppel.live/internal/image"
 	"doppel.live/internal/store"
@@ -17,6 +20,7 @@ type directory struct {
 	foreign  bool                   // saved by real Clonezilla: there is no doppel.json
 	made     map[image.Area][]byte  // areas put together from several of Clonezilla's files
 	entries  map[string]store.Entry // by name
+	sums     map[string][]byte      // B3SUMS, of our own images
 }
 
 var _ image.Image = (*directory)(nil)
@@ -72,16 +76,46 @@ func (d *directory) readManifest() (err error) {
 	if d.foreign {
 		d.manifest, err = d.foreignManifest()
 	} else {
-		var data []byte
-		if data, err = d.readFile(fileManifest); err == nil {
-			d.manifest, err = parseManifest(data)
-		}
+		d.manifest, err = d.ownManifest()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.name, err)
 	}
 	d.manifest.Name = d.name // it may have been renamed
 	return nil
+}
+
+// ownManifest reads doppel.json. In a finished image its sum must be right,
+// since nothing else tells where on a disk a volume belongs.
+func (d *directory) ownManifest() (*image.Manifest, error) {
+	if d.has(fileCommit) {
+		data, err := d.readFile(fileSums)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %s is missing", image.ErrDamaged, fileSums)
+		} else if err != nil {
+			return nil, err
+		}
+		if d.sums, err = parseSums(data, 32); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", image.ErrDamaged, fileSums, err)
+		}
+	}
+	data, err := d.readChecked(fileManifest, maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	return parseManifest(data)
+}
+
+// readChecked reads a file and checks its sum where there is a list of sums.
+func (d *directory) readChecked(file string, limit int64) ([]byte, error) {
+	data, err := store.ReadFile(d.store, d.path(file), limit)
+	if err != nil || d.sums == nil {
+		return data, err
+	}
+	if sum := blake3.Sum256(data); !bytes.Equal(d.sums[file], sum[:]) {
+		return nil, fmt.Errorf("%w: %s has another sum than when it was saved", image.ErrDamaged, file)
+	}
+	return data, nil
 }
 
 // Manifest implements image.Image.
@@ -95,7 +129,7 @@ func (d *directory) Area(disk int, area image.Area) ([]byte, error) {
 	if area.File == "" {
 		return nil, fmt.Errorf("%s: area %s at byte %d is not in the image", d.name, area.Name, area.Offset)
 	}
-	data, err := store.ReadFile(d.store, d.path(area.File), area.Length)
+	data, err := d.readChecked(area.File, area.Length)
 	if err != nil {
 		return nil, err
 	}

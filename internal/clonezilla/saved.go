@@ -134,7 +134,7 @@ func (s *framed) readBitmap() error {
 
 func (s *framed) readTail(d *directory) (err error) {
 	if s.stream == streamPartclone && d.has(tailFile(s.volume)) {
-		s.tail, err = store.ReadFile(d.store, d.path(tailFile(s.volume)), s.volumeSize%s.blockSize)
+		s.tail, err = d.readChecked(tailFile(s.volume), s.volumeSize%s.blockSize)
 	}
 	return err
 }
