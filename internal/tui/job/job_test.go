@@ -130,7 +130,7 @@ func TestQuote(t *testing.T) {
 func FuzzQuote(f *testing.F) {
 	f.Add("a b", "c'd")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if !utf8.ValidString(a + b) {
+		if !utf8.ValidString(a) || !utf8.ValidString(b) {
 			return
 		}
 		got, err := Split(Quote([]string{a, b}))

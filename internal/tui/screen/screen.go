@@ -57,7 +57,7 @@ func (d *Dialogue) Run(flow func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		result <- flow()
-		d.app.Stop()
+		_ = d.do(func() { d.app.Stop() }) // unless it has ended already
 	}()
 	err := d.app.Run()
 	close(d.closed)
