@@ -7,6 +7,10 @@
 // where the file system has them. Not supported: the compression of ext2, and
 // features that this package does not know.
 //
+// A file system that was not unmounted is read as it will be after recovery:
+// through its journal, replayed in memory. Journals on other devices and fast
+// commits are refused.
+//
 // The layout is that of the kernel's documentation, "ext4 Data Structures and
 // Algorithms" (Documentation/filesystems/ext4).
 package ext
@@ -28,23 +32,22 @@ type fileSystem struct {
 	sb   superblock
 	info filesystem.Info
 
-	blockSize       int64
-	clusterBlocks   int64 // blocks in a cluster; 1 without bigalloc
-	blocks          int64 // s_blocks_count
-	firstBlock      int64 // s_first_data_block, the first block of group 0
-	groupBlocks     int64 // s_blocks_per_group
-	groups          int64
-	descSize        int64
-	inodeBlocks     int64 // blocks of one group's inode table
-	descsPerBlock   int64
-	descBlocks      int64 // blocks of the whole descriptor table
-	oldDescBlocks   int64 // those that lie behind every superblock: all, or s_first_meta_bg
-	reservedDescs   int64 // s_reserved_gdt_blocks
-	checksumSeed    uint32
-	castagnoli      *crc32.Table
-	foreign         []extent.Extent // blocks of bitmaps and inode tables that lie outside their group, ascending
-	freeClusters    int64           // by the descriptors
-	replayedJournal bool            // r shows the volume as it will be after recovery
+	blockSize     int64
+	clusterBlocks int64 // blocks in a cluster; 1 without bigalloc
+	blocks        int64 // s_blocks_count
+	firstBlock    int64 // s_first_data_block, the first block of group 0
+	groupBlocks   int64 // s_blocks_per_group
+	groups        int64
+	descSize      int64
+	inodeBlocks   int64 // blocks of one group's inode table
+	descsPerBlock int64
+	descBlocks    int64 // blocks of the whole descriptor table
+	oldDescBlocks int64 // those that lie behind every superblock: all, or s_first_meta_bg
+	reservedDescs int64 // s_reserved_gdt_blocks
+	checksumSeed  uint32
+	castagnoli    *crc32.Table
+	foreign       []extent.Extent // blocks of bitmaps and inode tables that lie outside their group, ascending
+	freeClusters  int64           // by the descriptors
 }
 
 var _ filesystem.Opener = Open
@@ -69,6 +72,12 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	if err := f.geometry(size); err != nil {
 		return nil, err
 	}
+	if sb.incompat()&incompatRecover != 0 {
+		if f, err = f.recovered(size); err != nil {
+			return nil, err
+		}
+	}
+	sb = f.sb
 	f.info = filesystem.Info{
 		Type:      sb.name(),
 		Label:     sb.label(),
@@ -81,6 +90,27 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 		return nil, err
 	}
 	return f, f.countUsed()
+}
+
+// recovered is the file system as it will be after the replay of its journal.
+func (f *fileSystem) recovered(size int64) (*fileSystem, error) {
+	r, err := f.replay()
+	if err != nil {
+		return nil, err
+	}
+	sb, err := readSuperblock(r, size)
+	if err != nil {
+		return nil, err
+	}
+	after := &fileSystem{r: r, sb: sb, castagnoli: f.castagnoli}
+	if err := after.geometry(size); err != nil {
+		return nil, err
+	}
+	if after.blocks != f.blocks || after.blockSize != f.blockSize {
+		return nil, formatError(superOffset, "the journal changes the size of the file system")
+	}
+	le.PutUint32(sb[0x60:], sb.incompat()|incompatRecover) // on the volume it still must be replayed
+	return after, nil
 }
 
 // countUsed takes the count of used bytes from the descriptors where they

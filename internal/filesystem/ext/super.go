@@ -140,6 +140,8 @@ func (s superblock) uuidString() string {
 // orphans are being recovered.
 func (s superblock) cleanliness() filesystem.State {
 	switch {
+	case s.state()&2 != 0:
+		return filesystem.Dirty
 	case s.incompat()&incompatRecover != 0:
 		return filesystem.Recovery
 	case s.state()&3 == 1:

@@ -23,9 +23,7 @@ func extX(v *volume) *found {
 	switch {
 	case err != nil:
 		h.reason = err.Error()
-	case fs.Info().State == filesystem.Recovery:
-		h.reason = "its journal must be replayed"
-	case fs.Info().State != filesystem.Clean:
+	case fs.Info().State == filesystem.Dirty:
 		h.reason = "it was not unmounted, or errors were found: run e2fsck to have only used blocks saved"
 	default:
 		h.fs, h.info = fs, fs.Info()
