@@ -83,11 +83,7 @@ func (m *Menu) set(p *place) {
 		m.status = t.StatusNone
 		return
 	}
-	name := p.Spec
-	if p.Label != "" {
-		name += " " + p.Label
-	}
-	m.status = fmt.Sprintf(t.StatusPlace, name, size(p.Free))
+	m.status = fmt.Sprintf(t.StatusPlace, m.placeName(p), size(p.Free))
 	if p.ReadOnly {
 		m.status += t.StatusRO
 	}

@@ -39,7 +39,7 @@ func (m *Menu) choosePlace() (*place, error) {
 	page := Page{Title: t.Place.Title, Body: paragraph(t.Place.Intro), Help: t.Place.Help, Head: t.HeadPlaces}
 	for i, p := range list.Places {
 		it := Item{Note: m.placeNote(p),
-			Cells: []string{p.Spec, or(p.FileSystem, "?"), p.Label, size(p.Size), free(p.Free), p.Model}}
+			Cells: []string{or(p.Path, p.Spec), or(p.FileSystem, "?"), p.Label, size(p.Size), free(p.Free), p.Model}}
 		if p.Problem != "" {
 			it.Tone = Dim
 		}
@@ -57,6 +57,15 @@ func (m *Menu) choosePlace() (*place, error) {
 		return nil, err
 	}
 	return &list.Places[chosen], nil
+}
+
+// placeName is what a person calls a place: its device, unless it is the
+// medium that the machine was started from.
+func (m *Menu) placeName(p *place) string {
+	if p.Spec == "boot" {
+		return m.Text.BootPlace
+	}
+	return strings.TrimSpace(p.Spec + " " + p.Label)
 }
 
 // free is the room of a place, "" while it is not known.
@@ -115,5 +124,5 @@ func (m *Menu) use(p *place) error {
 	if a.ReadOnly {
 		text = t.PlaceSetRO
 	}
-	return m.tell(t.Place.Title, t.Place.Help, []Line{{Tone: Good, Text: fmt.Sprintf(text, p.Spec)}})
+	return m.tell(t.Place.Title, t.Place.Help, []Line{{Tone: Good, Text: fmt.Sprintf(text, m.placeName(p))}})
 }

@@ -222,7 +222,7 @@ func (m *Menu) savePlan(s *saving) error {
 	}
 	body = append(body,
 		Line{Cells: []string{t.PlanImage, or(p.Image, s.name)}},
-		Line{Cells: []string{t.PlanPlace, m.placeName(p.Place)}},
+		Line{Cells: []string{t.PlanPlace, m.where(p.Place)}},
 		Line{Cells: []string{t.PlanBytes, size(p.Bytes)}})
 	if p.Stored > 0 {
 		body = append(body, Line{Cells: []string{t.PlanStored, size(p.Stored)}})
@@ -231,11 +231,12 @@ func (m *Menu) savePlan(s *saving) error {
 	return m.agree(t.SavePlan, body, p)
 }
 
-func (m *Menu) placeName(path string) string {
-	if m.place == nil || m.place.Spec == path {
+// where names the place of a plan: its device and its folder.
+func (m *Menu) where(path string) string {
+	if m.place == nil {
 		return path
 	}
-	return fmt.Sprintf(m.Text.PlanPlaceOf, m.place.Spec, path)
+	return fmt.Sprintf(m.Text.PlanPlaceOf, m.placeName(m.place), path)
 }
 
 func (m *Menu) saveVerb(image string) verb {

@@ -29,7 +29,7 @@ type Text struct {
 	HeadDisks, HeadParts, HeadImages, HeadVolumes, HeadPlaces, HeadHealth, HeadPlan []string
 
 	NoDisks, NoImages, NoPlaces, NoSerial, NoModel, EmptyDisk                      string
-	BootMedium, ReadOnly, Removable, Current, InUse, Unfinished                    string
+	BootMedium, ReadOnly, Removable, Current, InUse, Unfinished, BootPlace         string
 	MethodBlocks, MethodRaw, MethodSwap, MethodAbsent                              string
 	HealthGood, HealthFailing, HealthUnknown                                       string
 	NameEmpty, NameBad, NameLong, NameTaken                                        string
@@ -147,6 +147,7 @@ func (t *Text) englishHelpers() {
 	t.NoImages = "There is no image in this place. Save one, or choose another place for images."
 	t.NoPlaces = "No disk or stick with a file system was found. Plug one in and choose \"Look again\"."
 	t.NoSerial, t.NoModel, t.EmptyDisk = "no serial number", "no name", "empty"
+	t.BootPlace = "the boot medium"
 	t.BootMedium = "this system was started from it"
 	t.ReadOnly, t.Removable, t.Current = "read only", "removable", "in use for images now"
 	t.Sectors, t.Connection = "%s (%s bytes; sectors of %d, physical %d)", "Connection"

@@ -173,6 +173,9 @@ func (v *list) draw(c canvas) {
 	if v.left > 0 {
 		fixed += 2
 	}
+	if c.h < 8 {
+		note = 0
+	}
 	fixed += note
 	n := len(v.page.Items)
 	v.seen = max(min(n, c.h-fixed-len(body)), min(n, (c.h-fixed)/3), min(n, 1))
