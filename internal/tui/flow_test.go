@@ -54,7 +54,7 @@ func TestSaveWithoutPlace(t *testing.T) {
 	s := play(t, r, move{"What would", "Save"}, move{"Where are", "/dev/sda1"}, move{"cannot be used", "Continue"},
 		move{"Where are", "/dev/sdc1"}, move{"Where are", "Continue"}, move{"which disk", "<"}, move{"What would", "Restore"},
 		move{"Where are", "<"})
-	s.holds("it is on the disk of this machine", "Images are kept on /dev/sdc1 now")
+	s.holds("it is on the disk of this machine", "Images are kept on /dev/sdc1 KEEP now")
 	r.want(t, "place use /dev/sdc1 --json")
 }
 

@@ -9,11 +9,11 @@ type Text struct {
 	StatusNone  string
 	StatusRO    string
 
-	KeysMain, KeysList, KeysMany, KeysText, KeysWork string // foot of the screen
-	KeysPlain, KeysPlainMany, KeysPlainText          string
-	NotAnItem, NoneMarked, HelpTitle, HelpEnd, More  string
-	Continue, Back, Again                            string
-	Wait                                             string
+	KeysMain, KeysList, KeysMany, KeysText, KeysWork, KeysWait string // foot of the screen
+	KeysPlain, KeysPlainMany, KeysPlainText                    string
+	NotAnItem, NoneMarked, HelpTitle, HelpEnd, More            string
+	Continue, Back, Again                                      string
+	Wait                                                       string
 
 	Main, Save, Parts, Name, SavePlan, SaveWork         PageText
 	Restore, RestoreParts, Target, RestorePlan, Confirm PageText
@@ -78,6 +78,7 @@ func (t *Text) englishFrame() {
 	t.KeysMany = "Space or 1-9: mark   Enter: on   Esc or q: back   F1 or ?: help"
 	t.KeysText = "Type a text   Ctrl-U: clear   Enter: on   Esc or Ctrl-C: back   F1: help"
 	t.KeysWork = "Esc or Ctrl-C: stop the job   F1 or ?: help"
+	t.KeysWait = "Esc or Ctrl-C: cancel"
 	t.KeysPlain = "number, < back, ? help: "
 	t.KeysPlainMany = "numbers, < back, ? help: "
 	t.KeysPlainText = "%s [%s], < back, ? help: "

@@ -52,7 +52,6 @@ func (m *Menu) Run(words string, then Then) (bool, error) {
 		o.Result = &progress.Event{OK: true} // they are asked, not told: an answer is no event
 	}
 	title, body := m.result(v, o)
-	m.look()
 	if !o.OK() {
 		return false, m.tell(title, m.Text.Result.Help, body)
 	}

@@ -27,7 +27,6 @@ func (m *Menu) run(v verb, argv []string) error {
 		return err
 	}
 	title, body := m.result(v, o)
-	m.look()
 	return m.tell(title, m.Text.Result.Help, body)
 }
 

@@ -181,7 +181,7 @@ func TestPages(t *testing.T) {
 		"many":     newList(many, tui.English()),
 		"plan":     newList(longPlan(), tui.English()),
 		"question": newEntry(question, tui.English()),
-		"work":     &work{page: tui.Page{Title: "Restoring lab"}, text: tui.English(), progress: progressAt(0.5)},
+		"work":     &work{page: tui.Page{Title: "Restoring lab"}, stop: stopPage, text: tui.English(), progress: progressAt(0.5)},
 	}
 	sizes := [][2]int{{80, 25}, {80, 24}, {40, 12}, {20, 6}, {7, 3}, {1, 1}, {200, 60}}
 	for name, v := range pages {

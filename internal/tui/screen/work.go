@@ -22,7 +22,12 @@ type work struct {
 
 func (v *work) typing(rune) bool { return false }
 
-func (v *work) about() (tui.Page, string) { return v.page, v.text.KeysWork }
+func (v *work) about() (tui.Page, string) {
+	if len(v.stop.Items) == 0 {
+		return v.page, v.text.KeysWait
+	}
+	return v.page, v.text.KeysWork
+}
 
 func (v *work) key(*tcell.EventKey) {}
 
