@@ -192,6 +192,7 @@ func (t *Table) keepCopy(name string, h *gptHeader) {
 func (t *Table) readEntries() {
 	h := t.gpt
 	t.ID = guid(h.guid())
+	t.firstUsable, t.lastUsable, t.entries = h.firstUsable(), h.lastUsable(), h.entries()
 	sectors := uint64(t.DiskSize / t.SectorSize)
 	const most = 1 << 62 // keeps sums of offsets from overflowing
 	limit := max(uint64(most/t.SectorSize), sectors)

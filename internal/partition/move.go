@@ -12,6 +12,9 @@ import (
 // both copies are made good: the backup at the end of the disk, the usable
 // range, the addresses and the checksums; everything else stays byte for byte.
 func (t *Table) MoveTo(size int64) (*Table, error) {
+	if t.Scheme != None && len(t.Sectors) == 0 {
+		return nil, fmt.Errorf("partition: the sectors of the table were not kept")
+	}
 	if size < t.DiskSize {
 		return nil, fmt.Errorf("partition: the table of a disk of %d bytes does not fit one of %d", t.DiskSize, size)
 	}

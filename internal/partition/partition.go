@@ -75,6 +75,8 @@ type Table struct {
 	conflict string     // see Conflict
 	gpt      *gptHeader // the copy in use; nil for other schemes
 	whole    bool       // both GPT copies are good and where they belong
+
+	firstUsable, lastUsable, entries int64 // of a GPT: LBA, LBA, number
 }
 
 var le = binary.LittleEndian

@@ -13,8 +13,8 @@ func (t *Table) SfdiskDump(device string) string {
 	switch t.Scheme {
 	case GPT:
 		fmt.Fprintf(&b, "label: gpt\nlabel-id: %s\ndevice: %s\nunit: sectors\nfirst-lba: %d\nlast-lba: %d\n",
-			t.ID, device, t.gpt.firstUsable(), t.gpt.lastUsable())
-		if n := t.gpt.entries(); n != 128 {
+			t.ID, device, t.firstUsable, t.lastUsable)
+		if n := t.entries; n != 128 {
 			fmt.Fprintf(&b, "table-length: %d\n", n)
 		}
 	case MBR:
