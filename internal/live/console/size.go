@@ -27,8 +27,8 @@ var (
 
 // FitSize sees to it that the terminal f of console c knows its size. A serial
 // line has none by itself: the terminal behind it is asked, and given wait to
-// answer. What somebody typed meanwhile is put back. FitSize tells whether the
-// terminal answered.
+// answer; 0 means that it is not asked. What somebody typed meanwhile is put
+// back. FitSize tells whether the terminal answered.
 func FitSize(c Console, f *os.File, wait time.Duration) (answered bool, err error) {
 	fd := int(f.Fd())
 	have, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
@@ -41,7 +41,10 @@ func FitSize(c Console, f *os.File, wait time.Duration) (answered bool, err erro
 		}
 		return false, setSize(fd, screenSize)
 	}
-	size, answered := askSize(fd, wait)
+	var size Size
+	if wait > 0 {
+		size, answered = askSize(fd, wait)
+	}
 	switch {
 	case answered && size.plausible():
 	case have.Row != 0 && have.Col != 0:

@@ -26,7 +26,7 @@ var errEnding = errors.New("the machine is ending")
 type program struct {
 	argv []string
 	env  []string // beyond the environment of this process
-	tty  *os.File // standard input, output and error; nil: nothing
+	tty  *os.File // standard input, output and error: a terminal, a log; nil: nothing
 	attr *syscall.SysProcAttr
 }
 

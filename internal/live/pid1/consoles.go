@@ -79,6 +79,7 @@ const (
 func (m *machine) keep(c console.Console, first script, usual []string) {
 	pause := minPause
 	var last *syscall.WaitStatus
+	seat := seat{Console: c, wait: answerTime}
 	for {
 		argv := usual
 		if first != nil {
@@ -87,7 +88,7 @@ func (m *machine) keep(c console.Console, first script, usual []string) {
 			}
 		}
 		begin := time.Now()
-		status, err := m.runOn(c, argv)
+		status, err := m.runOn(&seat, argv)
 		last = status
 		switch {
 		case errors.Is(err, errEnding):
@@ -120,9 +121,15 @@ func (m *machine) keep(c console.Console, first script, usual []string) {
 
 var errNoConsole = errors.New("no usable console")
 
+// seat is a console with what was learnt of its terminal.
+type seat struct {
+	console.Console
+	wait time.Duration // how long it is given to answer; 0 once it did not
+}
+
 // runOn runs one program on a freshly opened console until it ends.
-func (m *machine) runOn(c console.Console, argv []string) (*syscall.WaitStatus, error) {
-	f, env, err := ready(c)
+func (m *machine) runOn(c *seat, argv []string) (*syscall.WaitStatus, error) {
+	f, env, err := c.ready()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoConsole, err)
 	}
@@ -136,7 +143,7 @@ func (m *machine) runOn(c console.Console, argv []string) (*syscall.WaitStatus, 
 }
 
 // ready opens the console and makes it fit to work at.
-func ready(c console.Console) (*os.File, []string, error) {
+func (c *seat) ready() (*os.File, []string, error) {
 	f, err := c.Open()
 	if err != nil {
 		return nil, nil, err
@@ -148,13 +155,16 @@ func ready(c console.Console) (*os.File, []string, error) {
 	}
 	answered := false
 	if err == nil {
-		answered, err = console.FitSize(c, f, answerTime)
+		answered, err = console.FitSize(c.Console, f, c.wait)
 	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
-	return f, []string{"TERM=" + terminal(c, answered)}, nil
+	if !answered {
+		c.wait = 0
+	}
+	return f, []string{"TERM=" + terminal(c.Console, answered)}, nil
 }
 
 // terminal names the kind of terminal: what answers on a serial line is a
@@ -191,7 +201,7 @@ func ended(s *syscall.WaitStatus) string {
 
 // logScreen shows the kernel's log, with ours in it.
 func (m *machine) logScreen(c console.Console) {
-	f, _, err := ready(c)
+	f, _, err := (&seat{Console: c}).ready()
 	if err != nil {
 		return
 	}

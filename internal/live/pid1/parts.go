@@ -1,6 +1,8 @@
 package pid1
 
 import (
+	"os"
+
 	"doppel.live/internal/live/console"
 	"doppel.live/internal/live/keymap"
 	"github.com/u-root/u-root/pkg/libinit"
@@ -39,8 +41,14 @@ func (m *machine) keyboard() {
 
 // network brings up what ip= says, in a process of its own.
 func (m *machine) network() {
+	out, err := os.OpenFile(logFolder+"/network.log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		m.log.printf("network: %v", err)
+	} else {
+		defer out.Close()
+	}
 	for _, ip := range m.config.IP {
-		done, err := m.children.start(program{argv: []string{"network", "up", "--ip", ip}})
+		done, err := m.children.start(program{argv: []string{"network", "up", "--ip", ip}, tty: out})
 		if err != nil {
 			m.log.printf("network: %v", err)
 			return
