@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"doppel.live/internal/live/looking"
 	"doppel.live/internal/live/modules"
 	"doppel.live/internal/live/place"
 )
@@ -90,6 +91,7 @@ type answer struct {
 func (c command) print(v any) { _ = json.NewEncoder(c.out).Encode(v) }
 
 func (c command) list() int {
+	looking.Wait(context.Background(), 20*time.Second)
 	list, err := c.system.List()
 	if err != nil {
 		return c.failed("", err)

@@ -64,15 +64,12 @@ func (d *devices) screen() {
 func display(modalias string) bool { return strings.Contains(modalias, "bc03sc") }
 
 // coldplug loads the drivers of all that is there, and of what those bring.
-// Until it is done lookingFile stands, for whoever lists disks.
 func (d *devices) coldplug() {
 	d.busy.Add(1)
 	defer d.busy.Add(-1)
 	if d.loader == nil {
 		return
 	}
-	_ = os.WriteFile(lookingFile, nil, 0o644)
-	defer os.Remove(lookingFile)
 	begin := time.Now()
 	n, err := d.loader.Coldplug()
 	d.log.printf("%d drivers asked for in %v", n, time.Since(begin).Round(time.Millisecond))

@@ -14,8 +14,7 @@ import (
 const (
 	logFolder   = "/var/log/doppel"
 	stateFolder = "/run/doppel"
-	notesFile   = stateFolder + "/notes"   // what of the command line was not understood, one per line
-	lookingFile = stateFolder + "/looking" // while drivers of what was there at the start are being loaded
+	notesFile   = stateFolder + "/notes" // what of the command line was not understood, one per line
 	imagesPlace = "/images"
 	lastFile    = "/.complete" // the last file of the initramfs
 )

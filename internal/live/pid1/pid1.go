@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"doppel.live/internal/live/cmdline"
+	"doppel.live/internal/live/looking"
 	"doppel.live/internal/live/power"
 	"doppel.live/internal/live/uevent"
 	"golang.org/x/sys/unix"
@@ -95,7 +96,12 @@ func (m *machine) start() {
 		go m.background("device events", func() { m.devices.follow(listener) })
 	}
 	m.devices.screen()
+	found, err := looking.Begin() // before any menu can ask for disks
+	if err != nil {
+		m.log.printf("drivers: %v", err)
+	}
 	go m.background("drivers", func() {
+		defer found()
 		m.devices.coldplug()
 		m.firmwareVariables()
 	})

@@ -1,0 +1,206 @@
+package pid1
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"doppel.live/internal/live/cmdline"
+	"doppel.live/internal/live/console"
+	"golang.org/x/sys/unix"
+
+	"fmt"
+)
+
+// collecting collects children as the first process does, until the test ends.
+func collecting(t *testing.T, c *children) {
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				c.collect()
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+}
+
+func TestChildren(t *testing.T) {
+	c := &children{}
+	collecting(t, c)
+	for _, tt := range []struct {
+		script string
+		want   string
+	}{
+		{"exit 0", "exit status 0"},
+		{"exit 3", "exit status 3"},
+		{"kill -9 $$", "signal: killed"},
+	} {
+		done, err := c.start(program{argv: []string{"sh", "-c", tt.script}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case s := <-done:
+			if got := ended(&s); got != tt.want {
+				t.Errorf("%s: %s", tt.script, got)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%s: never collected", tt.script)
+		}
+	}
+	if _, err := c.start(program{argv: []string{"no-such-program"}}); err == nil {
+		t.Error("started what is not there")
+	}
+}
+
+// TestOrphans leaves a grandchild behind, which must be waited for and
+// collected too.
+func TestOrphans(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Skip(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	c := &children{}
+	collecting(t, c)
+	done, err := c.start(program{argv: []string{"sh", "-c", "sleep 0.3 & exit 0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if c.wait(50 * time.Millisecond) {
+		t.Error("the orphan was not waited for")
+	}
+	if !c.wait(5 * time.Second) {
+		t.Error("the orphan was not collected")
+	}
+	c.stopStarting()
+	if _, err := c.start(program{argv: []string{"true"}}); err != errEnding {
+		t.Errorf("started at the end: %v", err)
+	}
+}
+
+// TestRunOn sees a program sit on a terminal of its own.
+func TestRunOn(t *testing.T) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer master.Close()
+	_ = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("pts/%d", n)
+	m := &machine{log: newLog()}
+	collecting(t, &m.children)
+	for range 2 { // the second finds the terminal as the first found it
+		status, err := m.runOn(&seat{Console: console.Console{Name: name}},
+			[]string{"sh", "-c", "echo $TERM $(stty size) $(tty); echo seen >/dev/tty; stty raw -echo; exit 4"})
+		if err != nil || status.ExitStatus() != 4 {
+			t.Fatalf("%v, %v", status, err)
+		}
+		buf := make([]byte, 1000)
+		var got string
+		for !strings.Contains(got, "seen") {
+			n, err := master.Read(buf)
+			if err != nil {
+				t.Fatalf("%v after %q", err, got)
+			}
+			got += string(buf[:n])
+		}
+		if want := "vt220 24 80 /dev/" + name + "\r\nseen"; !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestSteps(t *testing.T) {
+	words := func(c cmdline.Config) string {
+		var all []string
+		for _, s := range steps(c) {
+			all = append(all, cmdline.Quote(s.argv))
+		}
+		return strings.Join(all, " | ")
+	}
+	run := []string{"restore", "lab pc", "serial:X"}
+	for _, tt := range []struct {
+		name   string
+		config cmdline.Config
+		want   string
+	}{
+		{"attended", cmdline.Config{Then: "poweroff"}, ""},
+		{"job", cmdline.Config{Run: run, Then: "poweroff"}, `menu --run 'restore '\''lab pc'\'' serial:X' --then poweroff`},
+		{"place only", cmdline.Config{Images: "LABEL=X"}, "place use LABEL=X --wait 30s"},
+		{"all", cmdline.Config{Images: "boot", Prerun: [][]string{{"a"}, {"b", "c d"}}, Run: run, Postrun: [][]string{{"e"}}, Then: "reboot"},
+			`place use boot --wait 30s | a | b 'c d' | menu --run 'restore '\''lab pc'\'' serial:X' | e`},
+	} {
+		if got := words(tt.config); got != tt.want {
+			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestFailedStep: nothing is run after a step that ended badly.
+func TestFailedStep(t *testing.T) {
+	m := &machine{log: newLog(), config: cmdline.Config{Images: "boot", Run: []string{"verify", "x"}, Then: "poweroff"}}
+	var said []string
+	say := func(s string) { said = append(said, s) }
+	next := m.unattended()
+	if argv := next(nil, say); !slices.Contains(argv, "place") {
+		t.Fatalf("first %q", argv)
+	}
+	failed := syscall.WaitStatus(1 << 8)
+	if argv := next(&failed, say); argv != nil {
+		t.Errorf("after a failure %q is run", argv)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "exit status 1") || !strings.Contains(said[0], "place use boot") {
+		t.Errorf("said %q", said)
+	}
+
+	next, good := m.unattended(), syscall.WaitStatus(0)
+	next(nil, say)
+	if argv := next(&good, say); !slices.Contains(argv, "--then") {
+		t.Errorf("second %q", argv)
+	}
+	if argv := next(&good, say); argv != nil {
+		t.Errorf("after the last %q is run", argv)
+	}
+	if (&machine{}).unattended() != nil {
+		t.Error("an attended start has a script")
+	}
+}
+
+func TestLogLine(t *testing.T) {
+	for record, want := range map[string]string{
+		"6,339,5140900,-;NET: Registered\n SUBSYSTEM=x\n": "[    5.140900] NET: Registered\n",
+		"6,339,5140900,c;a;b\n":                           "[    5.140900] a;b\n",
+		"nonsense":                                        "",
+		"6;x":                                             "",
+		"6,1,x,-;y\n":                                     "[    0.000000] y\n",
+	} {
+		if got := logLine(record); got != want {
+			t.Errorf("%q: %q", record, got)
+		}
+	}
+}
+
+func TestDisplay(t *testing.T) {
+	for modalias, want := range map[string]bool{
+		"pci:v00001234d00001111sv00001AF4sd00001100bc03sc00i00": true,
+		"pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00": false,
+	} {
+		if display(modalias) != want {
+			t.Errorf("%s: %v", modalias, !want)
+		}
+	}
+}
