@@ -5,10 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"time"
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/image"
 	"doppel.live/internal/inventory"
+	"doppel.live/internal/live/looking"
 )
 
 const disksUsage = "doppel disks [--json]"
@@ -31,6 +33,7 @@ func runDisks(ctx context.Context, c *console, args []string) error {
 	if len(rest) > 0 {
 		return misuse("disks takes no arguments")
 	}
+	looking.Wait(ctx, 20*time.Second)
 	disks, err := inventory.List(ctx)
 	if err != nil {
 		return err
