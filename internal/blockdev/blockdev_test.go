@@ -135,7 +135,7 @@ func TestListNamesDisksAndTheirUsers(t *testing.T) {
 func TestRefuseWhatIsInUse(t *testing.T) {
 	s := machine(t)
 	for name, want := range map[string]string{
-		"sda": "umount /images", "sda2": "swapoff", "sdb": "stop what stands on it", "sdc1": "stop what stands on it", "sdd": "stop",
+		"sda": "umount /images", "sda2": "swapoff", "sdb": `umount "/srv data"; mdadm --stop /dev/md0`, "sdc1": "umount /; vgchange -an vg", "sdd": "stop",
 	} {
 		users, err := s.users()
 		if err != nil {
@@ -154,6 +154,14 @@ func TestRefuseWhatIsInUse(t *testing.T) {
 	}
 	if err := s.refuse(s.disk("nvme0n1", users), Options{System: s, NeedSize: 1<<20 + 1}); err == nil || !strings.Contains(err.Error(), "1048577") {
 		t.Errorf("too small a disk: %v", err)
+	}
+}
+
+func TestVolumeGroupOfName(t *testing.T) {
+	for name, want := range map[string]string{"vg-root": "vg", "my--lab-a--b": "my-lab", "vg": "vg"} {
+		if got := groupOf(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -115,7 +118,8 @@ func (s System) refuse(d Disk, o Options) error {
 	return nil
 }
 
-// release says how the first user of the device lets it go.
+// release says how the users of the device let it go: commands for a shell,
+// what stands highest first.
 func (s System) release(d Disk) string {
 	users, err := s.users()
 	if err != nil {
@@ -125,18 +129,54 @@ func (s System) release(d Disk) string {
 	if d.Transport == "file" {
 		found = users.ofFile(d.Path)
 	}
-	if len(found) == 0 {
+	var commands []string
+	for _, u := range slices.Backward(found) {
+		if c := s.releaseCommand(u); !slices.Contains(commands, c) {
+			commands = append(commands, c)
+		}
+	}
+	if len(commands) == 0 {
 		return "try again"
 	}
-	switch u := found[0]; u.Kind {
+	return strings.Join(commands, "; ")
+}
+
+func (s System) releaseCommand(u Use) string {
+	switch u.Kind {
 	case Mounted:
+		if strings.ContainsAny(u.By, " \t'\"$") {
+			return "umount " + strconv.Quote(u.By)
+		}
 		return "umount " + u.By
 	case Swapped:
+		if u.holder != "" {
+			return "swapoff " + s.devicePath(u.holder)
+		}
 		return "swapoff " + s.devicePath(u.Device)
 	case Looped:
 		return "losetup -d /dev/" + u.By
 	}
-	return "stop what stands on it (vgchange -an, mdadm --stop, cryptsetup close)"
+	name, uuid := s.holderName(u.holder), s.attribute(u.holder, "dm/uuid")
+	switch {
+	case strings.HasPrefix(uuid, "LVM-"):
+		return "vgchange -an " + groupOf(name)
+	case strings.HasPrefix(uuid, "CRYPT-"):
+		return "cryptsetup close " + name
+	case strings.HasPrefix(u.holder, "dm-"):
+		return "dmsetup remove " + name
+	case strings.HasPrefix(u.holder, "md"):
+		return "mdadm --stop /dev/" + u.holder
+	}
+	return "stop " + u.By
+}
+
+// groupOf takes the volume group out of the name of a logical volume as the
+// device mapper has it, where a hyphen of a name is doubled: "my--lab-root" is
+// root of my-lab.
+func groupOf(name string) string {
+	const hyphen = "\x00"
+	group, _, _ := strings.Cut(strings.ReplaceAll(name, "--", hyphen), "-")
+	return strings.ReplaceAll(group, hyphen, "-")
 }
 
 // liesOn says whether a file or folder lies on the device.

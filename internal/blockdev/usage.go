@@ -28,6 +28,8 @@ type Use struct {
 	By       string // mount point, name of the holder
 	Through  string // the holder that is itself mounted or swap; "" when Device is
 	ReadOnly bool   // mounted without the right to write
+
+	holder string // kernel name of the holder concerned, "" when Device is
 }
 
 func (u Use) String() string {
@@ -119,9 +121,9 @@ func (s System) heldUses(device, name string, users users, depth int) []Use {
 	var found []Use
 	for _, e := range entries {
 		holder := e.Name()
-		found = append(found, Use{Device: device, Kind: Held, By: s.holderText(holder)})
+		found = append(found, Use{Device: device, Kind: Held, By: s.holderText(holder), holder: holder})
 		for _, u := range users.byName[holder] {
-			u.Device, u.Through = device, s.holderName(holder)
+			u.Device, u.Through, u.holder = device, s.holderName(holder), holder
 			found = append(found, u)
 		}
 		found = append(found, s.heldUses(device, holder, users, depth+1)...)
