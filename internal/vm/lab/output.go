@@ -10,15 +10,14 @@ import (
 type outcome struct {
 	name   string
 	status string // PASS, FAIL, SKIP, or "" where it did not end
+	took   string // "1.25s"
 	text   string
 }
 
 // tell makes t end as the test in the guest did.
 func (o outcome) tell(t *testing.T) {
 	t.Helper()
-	if text := strings.TrimRight(o.text, "\n"); text != "" {
-		t.Log("in the guest:\n" + text)
-	}
+	t.Log(strings.TrimRight("in the guest: "+o.took+"\n"+o.text, "\n"))
 	switch o.status {
 	case "PASS":
 	case "SKIP":
@@ -32,7 +31,7 @@ func (o outcome) tell(t *testing.T) {
 
 var (
 	began = regexp.MustCompile(`^=== (?:RUN|NAME|CONT) +(\S+)$`)
-	ended = regexp.MustCompile(`^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
+	ended = regexp.MustCompile(`^ *--- (PASS|FAIL|SKIP): (\S+) \((\S+)\)`)
 )
 
 // split takes the output of go test -v apart: what belongs to the test of that
@@ -63,7 +62,7 @@ func split(text, name string) (main outcome, subtests []outcome) {
 		}
 		if m := ended.FindStringSubmatch(bare); m != nil {
 			if current = find(m[2]); m[2] == name || m[2] == name+"/"+current.name {
-				current.status = m[1]
+				current.status, current.took = m[1], m[3]
 				continue
 			}
 		}
