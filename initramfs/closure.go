@@ -180,21 +180,27 @@ func dlopens(f *elf.File) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseNotes(data, f.ByteOrder)
+}
+
+// parseNotes reads notes: the lengths of owner and text and a type, 4 bytes
+// each, then owner and text, each filled up to a multiple of 4 bytes (elf(5)).
+func parseNotes(data []byte, order binary.ByteOrder) ([]string, error) {
 	var names []string
 	for len(data) >= 12 {
-		nameSize := round4(f.ByteOrder, data[0:4])
-		textSize := round4(f.ByteOrder, data[4:8])
-		text := uint64(f.ByteOrder.Uint32(data[4:8]))
+		owner := round4(order, data[0:4])
+		text := uint64(order.Uint32(data[4:8]))
+		padded := round4(order, data[4:8])
 		data = data[12:]
-		if nameSize+textSize > uint64(len(data)) {
+		if owner+padded > uint64(len(data)) {
 			return nil, errors.New(".note.dlopen is cut short")
 		}
-		found, err := dlopenNames(bytes.TrimRight(data[nameSize:nameSize+text], "\x00"))
+		found, err := dlopenNames(bytes.TrimRight(data[owner:owner+text], "\x00"))
 		if err != nil {
 			return nil, err
 		}
 		names = append(names, found...)
-		data = data[nameSize+textSize:]
+		data = data[owner+padded:]
 	}
 	return names, nil
 }

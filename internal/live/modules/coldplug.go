@@ -34,7 +34,7 @@ func (l *Loader) Coldplug() (int, error) {
 				return len(asked), err
 			}
 			for _, m := range found {
-				if !asked[m] {
+				if !asked[m] && !l.cipher(modalias, m) {
 					asked[m] = true
 					modules = append(modules, m)
 				}
@@ -45,6 +45,13 @@ func (l *Loader) Coldplug() (int, error) {
 		}
 		errs = append(errs, l.loadAll(modules)...)
 	}
+}
+
+// cipher reports whether a module only does arithmetic that this processor is
+// good at: sums and ciphers, which the kernel asks for itself when they are
+// used. Their self tests would keep the disks waiting.
+func (l *Loader) cipher(modalias, module string) bool {
+	return strings.HasPrefix(modalias, "cpu:") && strings.Contains(l.index.files[module].path, "/crypto/")
 }
 
 // loadAll loads modules, several at a time: most wait for their hardware and

@@ -125,6 +125,7 @@ func TestColdplug(t *testing.T) {
 	device("pci0/0000:00:03.0", "modalias", "pci:v000010ECd00008168sv00001AF4sd00001100bc02sc00i00\n")
 	device("pci0/0000:00:04.0", "modalias", "pci:v0000FFFFd0000FFFFsv00001AF4sd00001100bc02sc00i00\n")
 	device("platform/pcspkr", "modalias", "platform:pcspkr\n")
+	device("system/cpu", "modalias", "cpu:type:x86,ven0000fam0006mod003C:feature:,0000,0094,0095")
 	k.hook = func(n string) {
 		if n == "r8169" {
 			device("pci0/0000:00:03.0/target0", "uevent", "DEVTYPE=scsi_device\nMODALIAS=scsi:t-0x00\n")

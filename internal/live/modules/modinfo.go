@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"bufio"
 	"bytes"
 	"debug/elf"
 	"fmt"
@@ -79,7 +80,7 @@ func readFile(path string) (Info, error) {
 	if !strings.HasSuffix(path, ".xz") {
 		return ReadInfo(f)
 	}
-	z, err := xz.NewReader(f)
+	z, err := xz.NewReader(bufio.NewReaderSize(f, 64<<10)) // it reads single bytes
 	if err != nil {
 		return Info{}, err
 	}
