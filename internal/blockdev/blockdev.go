@@ -202,7 +202,11 @@ func (s System) attribute(name, attr string) string {
 	if err != nil {
 		return ""
 	}
-	return clean(string(b))
+	text := clean(string(b))
+	if text == "(null)" { // what some drivers print for a string they do not have
+		return ""
+	}
+	return text
 }
 
 func (s System) number(name, attr string) int64 {

@@ -20,6 +20,7 @@ var otherWriters = map[string]string{
 	"internal/live":         "consoles, /proc and /sys of the live system",
 	"internal/tui":          "the terminal and the logs of jobs",
 	"uroot-cmds/menu":       "the terminal it runs on",
+	"uroot-cmds/network":    "its state below /run",
 	"uroot-cmds/doppel:end": "the log of a job",
 }
 

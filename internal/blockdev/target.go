@@ -279,6 +279,10 @@ func (t *Target) WriteAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("%s: write of %d bytes at %d leaves the device", t.disk.Path, len(p), off)
 	}
 	n, err := t.file.WriteAt(p, off)
+	if errors.Is(err, unix.ENOSPC) && t.disk.Transport != "file" {
+		// A disk that was unplugged has no room: its size is 0.
+		err = fmt.Errorf("%s: %w", t.disk.Path, unix.ENODEV)
+	}
 	if err != nil {
 		return n, err
 	}

@@ -177,8 +177,12 @@ func (r *restoring) guard(p *plan.Restore, f restoreFlags) {
 		}
 	}
 	if fitting > 1 {
+		better := "by its path"
+		if r.disk.Serial != "" {
+			better = "serial:" + r.disk.Serial
+		}
 		p.Refusals = append(p.Refusals, fmt.Sprintf(
-			"%s may be another disk at the next start, and %d disks would fit: name the target by serial:%s or wwn:", r.spec, fitting, r.disk.Serial))
+			"%s may be another disk at the next start, and %d disks would fit: name the target %s", r.spec, fitting, better))
 	}
 }
 

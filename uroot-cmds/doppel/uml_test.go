@@ -46,7 +46,7 @@ mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
 mount -t tmpfs run /run; mount -t tmpfs mnt /mnt
 for m in raid1 dm-mod sd_mod; do modprobe -d %s $m; done
 cd %s && %s -test.v -test.run '^TestInside' >%s/out 2>&1
-echo "status $?" >>%s/out
+echo "ended with $?" >>%s/out
 poweroff -f
 `, inside, dir, dir, here, self, dir, dir)
 	if err := os.WriteFile(filepath.Join(dir, "init"), []byte(script), 0o755); err != nil {
@@ -68,7 +68,7 @@ poweroff -f
 	said, err := exec.CommandContext(ctx, kernel, args...).CombinedOutput()
 	out, _ := os.ReadFile(filepath.Join(dir, "out"))
 	t.Logf("%s", out)
-	if !bytes.Contains(out, []byte("status 0")) || bytes.Contains(out, []byte("--- SKIP")) {
+	if !bytes.HasSuffix(out, []byte("\nended with 0\n")) || bytes.Contains(out, []byte("--- SKIP")) {
 		t.Errorf("the tests inside went wrong: %v\n%s", err, said)
 	}
 }
@@ -86,7 +86,8 @@ func insideLab(t *testing.T) *lab {
 // ubda gets the image and partitions; ubdb takes one of them.
 func TestInsidePartitions(t *testing.T) {
 	l := insideLab(t)
-	l.expect(done, "is restored", "restore", "lab", "ubda", "--yes", "--verify")
+	l.expect(refused, "disks would fit", "restore", "lab", "ubda", "--yes")
+	l.expect(done, "is restored", "restore", "lab", "/dev/ubda", "--yes", "--verify")
 	for _, p := range []string{"ubda1", "ubda2", "ubda3"} {
 		if _, err := os.Stat("/sys/class/block/" + p); err != nil {
 			t.Errorf("the kernel does not know %s after the restore", p)
@@ -96,9 +97,9 @@ func TestInsidePartitions(t *testing.T) {
 	l.expect(done, "is saved", "save", "label:root", "root")
 	l.expect(done, "absent", "images", "show", "root")
 	l.tool("label: dos\nsize=40MiB\n", "sfdisk", "--quiet", "/dev/ubdb")
-	l.expect(done, "is restored", "restore", "root", "ubdb1", "--only", "ubda2", "--yes", "--verify")
+	l.expect(done, "is restored", "restore", "root", "/dev/ubdb1", "--only", "ubda2", "--yes", "--verify")
 	l.tool("", "e2fsck", "-fn", "/dev/ubdb1")
-	l.expect(refused, "no partition 2", "restore", "root", "ubdb", "--yes", "--only", "ubda2")
+	l.expect(refused, "no partition 2", "restore", "root", "/dev/ubdb", "--yes", "--only", "ubda2")
 	l.expect(done, "is saved", "save", "ubda1", "ubda3", "two")
 
 	point := t.TempDir()
@@ -106,7 +107,7 @@ func TestInsidePartitions(t *testing.T) {
 	defer exec.Command("umount", point).Run()
 	l.expect(refused, "ubda2 is mounted at "+point, "save", "ubda", "x")
 	l.expect(done, "is saved", "save", "ubda", "x", "--except", "ubda2")
-	l.expect(refused, "ubda2 is mounted at "+point, "restore", "lab", "ubda", "--yes")
+	l.expect(refused, "ubda2 is mounted at "+point, "restore", "lab", "/dev/ubda", "--yes")
 	l.expect(refused, "--except ubda2", "save", "ubda", "x", "--images", point)
 	l.expect(done, "is saved", "save", "ubda", "y", "--images", point, "--except", "ubda2")
 }
@@ -121,6 +122,7 @@ func TestInsideArraysLVMAndSwap(t *testing.T) {
 	if out, err := exec.Command("mdadm", "--examine", "/dev/ubdc").CombinedOutput(); err == nil && strings.Contains(string(out), "Array UUID") {
 		t.Errorf("still a member of the array:\n%s", out)
 	}
+	l.tool("", "wipefs", "--all", "/dev/ubdd")
 	l.tool("", "pvcreate", "-ff", "-y", "/dev/ubdd")
 	l.tool("", "vgcreate", "--config", quiet, "vg", "/dev/ubdd")
 	l.tool("", "lvcreate", "--config", quiet, "-Zn", "-Wn", "-L", "16M", "-n", "root", "vg")
@@ -155,7 +157,7 @@ func TestInsideUnpluggedTarget(t *testing.T) {
 			}
 		}
 	}
-	status, out := l.doppel(context.Background(), "", "restore", "lab", "sda", "--yes", "--json")
+	status, out := l.doppel(context.Background(), "", "restore", "lab", "serial:2000", "--yes", "--json")
 	l.on = nil
 	if status != failed || !strings.Contains(out, "check its cable") {
 		t.Errorf("exit status %d:\n%s", status, out)
