@@ -82,9 +82,9 @@ func (m *machine) stop() {
 
 // start brings up what needs time, in the order in which it is missed.
 func (m *machine) start() {
-	if !complete() {
-		m.cutShort()
-		return
+	whole := complete()
+	if !whole {
+		m.cutShort() // and go on: its shell may need the driver of a keyboard
 	}
 	go m.background("random numbers", m.seed)
 	listener, err := uevent.Listen()
@@ -110,7 +110,9 @@ func (m *machine) start() {
 		go m.background("network", m.network)
 	}
 	m.keyboard()
-	m.consoles()
+	if whole {
+		m.consoles()
+	}
 }
 
 // end ends the programs, lets the disks go and ends the machine.
