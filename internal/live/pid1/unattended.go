@@ -50,6 +50,9 @@ func steps(c cmdline.Config) []step {
 // badly ends the script: the machine stays on, with the menu.
 func (m *machine) unattended() script {
 	todo := steps(m.config)
+	if len(todo) == 0 && m.config.Then == cmdline.ThenShell {
+		return once(shell())
+	}
 	if len(todo) == 0 {
 		return nil
 	}
@@ -69,6 +72,15 @@ func (m *machine) unattended() script {
 			return todo[at].argv
 		}
 		return m.afterwards(say)
+	}
+}
+
+// once is the script of one program, however it ends.
+func once(argv []string) script {
+	return func(*syscall.WaitStatus, func(string)) []string {
+		next := argv
+		argv = nil
+		return next
 	}
 }
 
