@@ -3,6 +3,7 @@ package clonezilla
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
@@ -62,7 +63,7 @@ func label(j *job) {
 
 func pack(encoder *zstd.Encoder, j *job) {
 	seal(j)
-	j.packData = encoder.EncodeAll(j.plainData, j.packData[:0])
+	j.packData = encoder.EncodeAll(j.plainData, slices.Grow(j.packData[:0], len(j.plainData)))
 	label(j)
 }
 

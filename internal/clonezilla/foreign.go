@@ -63,9 +63,13 @@ type sfdiskPartition struct {
 	name        string // sda1
 	start, size int64  // sectors
 	kind        string // type=
+	bootable    bool
 }
 
-var sfdiskLine = regexp.MustCompile(`^/dev/(\S+) : start=\s*(\d+), size=\s*(\d+), type=([0-9A-Fa-f-]+)`)
+// extended tells whether the partition holds the logical ones.
+func (p sfdiskPartition) extended() bool { return p.kind == "5" || p.kind == "f" || p.kind == "85" }
+
+var sfdiskLine = regexp.MustCompile(`^/dev/(\S+) : start=\s*(\d+), size=\s*(\d+), type=([0-9A-Fa-f-]+)(, bootable)?`)
 
 // parseSfdisk decodes the dump of sfdisk.
 func parseSfdisk(data []byte) (*sfdiskTable, error) {
@@ -92,7 +96,7 @@ func parseSfdisk(data []byte) (*sfdiskTable, error) {
 		if errStart != nil || errSize != nil {
 			return nil, fmt.Errorf("partition %q out of bounds", f[1])
 		}
-		t.partitions = append(t.partitions, sfdiskPartition{f[1], start, size, strings.ToLower(f[4])})
+		t.partitions = append(t.partitions, sfdiskPartition{f[1], start, size, strings.ToLower(f[4]), f[5] != ""})
 	}
 	if s := t.sectorSize; s < 512 || s > 64<<10 || s&(s-1) != 0 || t.label == "" {
 		return nil, fmt.Errorf("neither a label nor sectors of %d bytes", s)
@@ -134,7 +138,7 @@ func (d *directory) foreignDisk(base string) (*image.Disk, error) {
 		}
 	}
 	slices.SortFunc(disk.Volumes, func(a, b image.Volume) int { return int((a.Offset - b.Offset) >> 9) })
-	return disk, d.foreignAreas(disk)
+	return disk, d.foreignAreas(disk, table)
 }
 
 var trailingNumber = regexp.MustCompile(`\d+$`)
@@ -143,7 +147,7 @@ var trailingNumber = regexp.MustCompile(`\d+$`)
 func (d *directory) foreignVolume(p sfdiskPartition, sectorSize int64) (image.Volume, bool) {
 	number, _ := strconv.Atoi(trailingNumber.FindString(p.name))
 	v := image.Volume{Name: p.name, Number: number, Offset: p.start * sectorSize, Size: p.size * sectorSize, Method: image.Absent}
-	if p.kind == "5" || p.kind == "f" || p.kind == "85" {
+	if p.extended() {
 		return v, false
 	}
 	id := d.blkid(p.name)
@@ -229,7 +233,7 @@ func (d *directory) blkid(name string) map[string]string {
 }
 
 // foreignAreas lists the tables and boot areas of a disk.
-func (d *directory) foreignAreas(disk *image.Disk) error {
+func (d *directory) foreignAreas(disk *image.Disk, table *sfdiskTable) error {
 	add := func(name string, offset int64, file string) {
 		if e := d.entries[file]; e.Regular && e.Size > 0 {
 			disk.Areas = append(disk.Areas, image.Area{Name: name, Offset: offset, Length: e.Size, File: file})
@@ -240,7 +244,7 @@ func (d *directory) foreignAreas(disk *image.Disk) error {
 	}
 	if disk.Scheme == "mbr" {
 		add("gap", sector, disk.Name+"-hidden-data-after-mbr")
-		return nil
+		return d.foreignEBRs(disk, table)
 	}
 	return d.foreignGPT(disk)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"doppel.live/internal/image"
+	"doppel.live/internal/partition"
 )
 
 const fixtures = "../../../shared/fixtures/"
@@ -148,6 +149,37 @@ func TestForeignDamage(t *testing.T) {
 		}
 		if r, err := Verify(t.Context(), s, image, nil); err == nil && r.Restorable {
 			t.Errorf("%s of %s changed: %+v", file, image, r)
+		}
+	}
+}
+
+// The tables that an image of Clonezilla's gives are those that it saved, the
+// logical partitions included, whose chain of tables it does not keep.
+func TestForeignTables(t *testing.T) {
+	path := foreignShelf(t)
+	s, _ := openDirAt(t, path)
+	for _, name := range []string{"gpt-zst", "mbr-logical", "bookworm-mbr-zst", "two-disks", "ntfs-disk", "mbr-saveparts"} {
+		im := openImage(t, s, name)
+		for i, d := range im.Manifest().Disks {
+			var sectors []partition.Sector
+			for _, a := range d.Areas {
+				data, err := im.Area(i, a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sectors = append(sectors, partition.Sector{Name: a.Name, Offset: a.Offset, Data: data})
+			}
+			table, err := partition.Parse(partition.Scheme(d.Scheme), sectors, d.Size, d.SectorSize)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			want, err := os.ReadFile(filepath.Join(path, name, d.Name+"-pt.sf"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := table.SfdiskDump("/dev/" + d.Name); got != string(want) {
+				t.Errorf("%s: %s\nsfdisk:\n%s, want\n%s", name, d.Name, got, want)
+			}
 		}
 	}
 }

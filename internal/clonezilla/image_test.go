@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -409,6 +410,88 @@ func TestIncomplete(t *testing.T) {
 	}
 	if list, err := List(s); err != nil || len(list) != 0 {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// crashing is a store whose machine loses its power after some operations.
+type crashing struct {
+	*store.Memory
+	left *int
+}
+
+var errCrash = errors.New("power lost")
+
+func (c crashing) step() error {
+	if *c.left--; *c.left < 0 {
+		return errCrash
+	}
+	return nil
+}
+
+type crashingObject struct {
+	store.Object
+	store crashing
+}
+
+func (o crashingObject) Write(p []byte) (int, error) {
+	if err := o.store.step(); err != nil {
+		return 0, err
+	}
+	return o.Object.Write(p)
+}
+
+func (o crashingObject) Commit() error {
+	if err := o.store.step(); err != nil {
+		return err
+	}
+	return o.Object.Commit()
+}
+
+func (o crashingObject) Abort() error { return o.store.step() }
+
+func (c crashing) Create(name string, mode fs.FileMode) (store.Object, error) {
+	if err := c.step(); err != nil {
+		return nil, err
+	}
+	o, err := c.Memory.Create(name, mode)
+	return crashingObject{o, c}, err
+}
+
+func (c crashing) Remove(name string) error {
+	if err := c.step(); err != nil {
+		return err
+	}
+	return c.Memory.Remove(name)
+}
+
+// Wherever saving or removing stops, nothing looks whole that is not, and what
+// is left can be removed.
+func TestCrash(t *testing.T) {
+	volumes := []testVolume{blocksVolume("sda1", 300, 260, 4096), swapVolume("sda2")}
+	for n := 1; ; n++ {
+		s, left := new(store.Memory), n
+		saved := save(crashing{s, &left}, "lab", Options{}, volumes...)
+		list, err := List(s)
+		if err != nil || len(list) > 0 && list[0].Complete != (saved == nil) {
+			t.Fatalf("power lost after %d operations: %v, %+v, %v", n, saved, list, err)
+		}
+		if saved != nil {
+			if err := Remove(s, "lab"); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		left = 1 // of Remove
+		if err := Remove(crashing{s, &left}, "lab"); !errors.Is(err, errCrash) {
+			t.Fatal(err)
+		}
+		if list, _ := List(s); list[0].Complete {
+			t.Error("a half removed image looks whole")
+		}
+		if n < 20 {
+			t.Errorf("only %d operations", n)
+		}
+		return
 	}
 }
 

@@ -214,6 +214,7 @@ func (w *volumeWriter) fill(data []byte) (n int, err error) {
 		if w.job, err = w.pipe.next(); err != nil {
 			return 0, err
 		}
+		w.job.plainData = slices.Grow(w.job.plainData, int(min(w.group, w.head.used)*w.head.blockSize)+partclone.SumSize)
 		w.job.kind, w.job.sum, w.job.first = kindData, w.head.stream == streamPartclone, w.next/w.head.blockSize
 	}
 	j, run := w.job, w.list[w.run]

@@ -204,7 +204,7 @@ func removeImage(c *console, images, spec string, yes bool) error {
 			return fmt.Errorf("image %s was not removed", name)
 		}
 	}
-	if err := d.Remove(name); err != nil {
+	if err := clonezilla.Remove(d, name); err != nil {
 		return err
 	}
 	c.result(done, fmt.Sprintf("image %s is removed", name), "")
