@@ -40,6 +40,9 @@ func openDevices(log *log) *devices {
 		return d
 	}
 	d.loader = loader
+	if err := loader.MakeNodes("/dev"); err != nil {
+		log.printf("devices that load their driver when opened: %v", err)
+	}
 	return d
 }
 
