@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/filesystem"
@@ -173,12 +174,30 @@ func List(ctx context.Context) ([]Disk, error) {
 	var wait sync.WaitGroup
 	for i, d := range found {
 		wait.Go(func() {
-			disks[i] = Show(d)
-			disks[i].Health = blockdev.AskHealth(ctx, d)
+			health := blockdev.AskHealth(ctx, d)
+			disks[i] = showInTime(ctx, d)
+			disks[i].Health = health
 		})
 	}
 	wait.Wait()
 	return disks, ctx.Err()
+}
+
+// patience is how long a disk may take to show its contents in a list.
+const patience = 20 * time.Second
+
+// showInTime is Show of a disk that may never answer. The goroutine may outlive
+// the call then: nothing can interrupt a read of a dying disk.
+func showInTime(ctx context.Context, d blockdev.Disk) Disk {
+	answer := make(chan Disk, 1)
+	go func() { answer <- Show(d) }()
+	select {
+	case shown := <-answer:
+		return shown
+	case <-time.After(patience):
+	case <-ctx.Done():
+	}
+	return Disk{Disk: d, Partitions: []Partition{}, Contents: "cannot be read: the disk does not answer"}
 }
 
 // Show reads what lies on one disk. A disk that cannot be read says so in its

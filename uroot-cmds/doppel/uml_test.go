@@ -110,6 +110,7 @@ func TestInsidePartitions(t *testing.T) {
 	l.expect(refused, "ubda2 is mounted at "+point, "restore", "lab", "/dev/ubda", "--yes")
 	l.expect(refused, "--except ubda2", "save", "ubda", "x", "--images", point)
 	l.expect(done, "is saved", "save", "ubda", "y", "--images", point, "--except", "ubda2")
+	l.expect(refused, "lies on it", "restore", point+"/y", "/dev/ubda", "--yes")
 }
 
 func TestInsideArraysLVMAndSwap(t *testing.T) {
