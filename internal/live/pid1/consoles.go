@@ -89,6 +89,9 @@ func (m *machine) keep(c console.Console, first script, usual []string) {
 		}
 		begin := time.Now()
 		status, err := m.runOn(&seat, argv)
+		if m.children.ending() {
+			return
+		}
 		last = status
 		switch {
 		case errors.Is(err, errEnding):
@@ -105,9 +108,6 @@ func (m *machine) keep(c console.Console, first script, usual []string) {
 			last = &failed
 		case first != nil:
 			continue
-		}
-		if m.children.ending() {
-			return
 		}
 		if time.Since(begin) >= shortRun || (status != nil && status.ExitStatus() == 0) {
 			pause = minPause
