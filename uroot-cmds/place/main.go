@@ -28,6 +28,10 @@ import (
 
 const usage = "usage: place list | use SPEC [--wait TIME] | status | release   (each with --json)"
 
+// startWait is how long a list waits for the drivers of what was there at the
+// start of the live system.
+const startWait = 20 * time.Second
+
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -91,7 +95,7 @@ type answer struct {
 func (c command) print(v any) { _ = json.NewEncoder(c.out).Encode(v) }
 
 func (c command) list() int {
-	looking.Wait(context.Background(), 20*time.Second)
+	looking.Wait(context.Background(), startWait)
 	list, err := c.system.List()
 	if err != nil {
 		return c.failed("", err)
@@ -122,6 +126,7 @@ func (c command) status() int {
 }
 
 func (c command) use(spec string, wait time.Duration) int {
+	looking.Wait(context.Background(), startWait)
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	got, err := c.system.UseWhenThere(ctx, spec)
