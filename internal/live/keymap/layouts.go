@@ -55,7 +55,7 @@ func layouts() map[string]layout {
 			`  @£§€ {[]}  ` + `  €       ¨ ` + `            ` + `           `},
 		"ch": {`§1234567890'^` + `qwertzuiopü¨` + `asdfghjklöä$` + `<yxcvbnm,.-`,
 			"°+\"*ç%&/()=?`" + `QWERTZUIOPè!` + `ASDFGHJKLéà£` + `>YXCVBNM;:_`,
-			` |@#  ¬|¢  ´~` + `  €       []` + `         é{}` + `\          `},
+			` |@#  ¬|¢  ´~` + `  €       []` + `         ´{}` + `\          `},
 		"se": {`§1234567890+´` + `qwertyuiopå¨` + `asdfghjklöä'` + `<zxcvbnm,.-`,
 			"½!\"#¤%&/()=?`" + `QWERTYUIOPÅ^` + `ASDFGHJKLÖÄ*` + `>ZXCVBNM;:_`,
 			`  @£$€ {[]}\ ` + `  €        ~` + `            ` + `|      µ   `},
