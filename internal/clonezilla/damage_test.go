@@ -56,9 +56,15 @@ func found(s store.Store, volume string) error {
 // Every byte changed and every cut, in every file, is found, and blamed on the
 // volume that it hurts; what still restores, restores the right bytes.
 func TestDamage(t *testing.T) {
+	for _, level := range []Level{Default, None} {
+		t.Run(string(level), func(t *testing.T) { testDamage(t, level) })
+	}
+}
+
+func testDamage(t *testing.T, level Level) {
 	volumes := []testVolume{blocksVolume("sda1", 40, 9, 4096), rawVolume("sda2", 9000), swapVolume("sda3")}
 	s := new(store.Memory)
-	mustSave(t, s, "lab", Options{}, volumes...)
+	mustSave(t, s, "lab", Options{Level: level}, volumes...)
 	for file, data := range imageFiles(t, s, "lab") {
 		volume := ""
 		for _, v := range volumes {
@@ -66,7 +72,7 @@ func TestDamage(t *testing.T) {
 				volume = v.Name
 			}
 		}
-		step := max(1, len(data)/150)
+		step := max(1, len(data)/100)
 		for at := 0; at < len(data); at += step {
 			bad := bytes.Clone(data)
 			bad[at] ^= 1 << (at % 8)
@@ -124,6 +130,43 @@ func wrongBytes(t *testing.T, s store.Store, v testVolume, what string) {
 	defer saved.Close()
 	if got, err := restoreVolume(saved); err == nil && !bytes.Equal(got, v.data) {
 		t.Errorf("%s: %s is restored wrong without an error", what, v.Name)
+	}
+}
+
+// A frames file with a right sum and wrong blocks gives an error, whatever it
+// says: the bitmap does not fit it.
+func TestHostileFrames(t *testing.T) {
+	s := new(store.Memory)
+	v := blocksVolume("sda1", 600, 0, 4096)
+	v.list = []extent.Extent{{Offset: 40960, Length: 300 * 4096}, {Offset: 500 * 4096, Length: 40960}}
+	mustSave(t, s, "lab", Options{}, v)
+	name := "lab/sda1.ext4-ptcl-img.zst.frames"
+	data, err := store.ReadFile(s, name, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const firstBlocks = framesHeader + 3*framesEntry // behind header, bitmap and its checksum
+	for field, change := range map[int]func([]byte){
+		16: func(b []byte) { b[0]++ },      // first block
+		24: func(b []byte) { b[0] -= 3 },   // end
+		32: func(b []byte) { b[0] ^= 255 }, // used blocks
+	} {
+		bad := bytes.Clone(data)
+		change(bad[firstBlocks+field:])
+		if err := store.WriteFile(s, name, resum(bad), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		saved, err := openImage(t, s, "lab").Open(0)
+		if err != nil {
+			continue
+		}
+		if _, err := restoreVolume(saved); err == nil {
+			t.Errorf("field %d: records without an error", field)
+		}
+		if _, err := saved.ReadAt(make([]byte, v.Size), 0); err == nil {
+			t.Errorf("field %d: read without an error", field)
+		}
+		saved.Close()
 	}
 }
 
