@@ -61,26 +61,32 @@ type restoreFlags struct {
 	only              list
 }
 
-func runRestore(ctx context.Context, c *console, args []string) error {
+// restoreFlags reads the command line.
+func (c *console) restoreFlags(args []string) (images string, f restoreFlags, rest []string, err error) {
 	fs := flag.NewFlagSet("restore", flag.ContinueOnError)
-	images := imagesFlag(fs)
-	var f restoreFlags
+	place := imagesFlag(fs)
 	fs.BoolVar(&f.plan, "plan", false, "")
 	fs.BoolVar(&f.yes, "yes", false, "")
 	fs.BoolVar(&f.verify, "verify", false, "")
 	fs.StringVar(&f.consent, "consent", "", "")
 	fs.Var(&f.only, "only", "")
-	rest, err := c.parse(fs, "restore", args)
+	rest, err = c.parse(fs, "restore", args)
+	switch {
+	case err != nil:
+	case len(rest) != 2:
+		err = misuse("restore takes an image and a target")
+	case f.consent != "" && f.yes:
+		err = misuse("--consent and --yes say the same: give one of them")
+	}
+	return *place, f, rest, err
+}
+
+func runRestore(ctx context.Context, c *console, args []string) error {
+	images, f, rest, err := c.restoreFlags(args)
 	if err != nil {
 		return err
 	}
-	if len(rest) != 2 {
-		return misuse("restore takes an image and a target")
-	}
-	if f.consent != "" && f.yes {
-		return misuse("--consent and --yes say the same: give one of them")
-	}
-	place, name := plan.Name(rest[0], *images)
+	place, name := plan.Name(rest[0], images)
 	d, err := openPlace(place)
 	if err != nil {
 		return err
@@ -139,15 +145,22 @@ func (r *restoring) prepare(only []string) (*plan.Restore, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.options = blockdev.Options{Describe: inventory.Describe, Holds: []string{r.folder}}
-	if refusal := blockdev.Refuse(r.disk.Path, r.options); refusal != nil {
-		text := refusal.Error()
-		if why, ok := blockdev.IsRefusal(refusal); ok {
-			text += ": " + why.Next
-		}
-		p.Refusals = append([]string{text}, p.Refusals...)
-	}
+	r.refuse(p)
 	return p, nil
+}
+
+// refuse adds to the plan why the target cannot be opened for writing.
+func (r *restoring) refuse(p *plan.Restore) {
+	r.options = blockdev.Options{Describe: inventory.Describe, Holds: []string{r.folder}}
+	err := blockdev.Refuse(r.disk.Path, r.options)
+	if err == nil {
+		return
+	}
+	text := err.Error()
+	if why, ok := blockdev.IsRefusal(err); ok {
+		text += ": " + why.Next
+	}
+	p.Refusals = append([]string{text}, p.Refusals...)
 }
 
 // otherSerials gives the serial numbers of the other disks of the machine.
