@@ -145,14 +145,14 @@ func TestHostileFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const firstBlocks = framesHeader + 3*framesEntry // behind header, bitmap and its checksum
+	const lastBlocks = framesHeader + 4*framesEntry // behind header, bitmap, its checksum, and 256 blocks
 	for field, change := range map[int]func([]byte){
 		16: func(b []byte) { b[0]++ },      // first block
 		24: func(b []byte) { b[0] -= 3 },   // end
 		32: func(b []byte) { b[0] ^= 255 }, // used blocks
 	} {
 		bad := bytes.Clone(data)
-		change(bad[firstBlocks+field:])
+		change(bad[lastBlocks+field:])
 		if err := store.WriteFile(s, name, resum(bad), 0o644); err != nil {
 			t.Fatal(err)
 		}
