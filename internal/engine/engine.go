@@ -44,6 +44,21 @@ func sourceError(name string, off int64, err error) error {
 	}
 }
 
+// volumeError names the sector too: it is what programs that test and mend
+// disks ask for.
+func volumeError(d image.Disk, v image.Volume, bad *readError) error {
+	at := v.Offset + bad.offset
+	return sourceError(v.Name, bad.offset, fmt.Errorf("sector %d of %s: %w", at/max(d.SectorSize, 1), d.Name, bad.err))
+}
+
+// placeError is for what the place of the image did not take.
+func placeError(what string, err error) error {
+	return &Error{
+		Err:  fmt.Errorf("%s: %w", what, err),
+		Next: "the place for images went away or is failing: check its cable or network and its health with doppel disks, then save again, or choose another place with --images",
+	}
+}
+
 func targetError(what string, err error) error {
 	next := "the target is not usable as it is: restore again"
 	switch {

@@ -356,20 +356,21 @@ type failing struct {
 }
 
 func (f failing) ReadAt(p []byte, off int64) (int, error) {
-	if off+int64(len(p)) > f.from {
-		return 0, unix.EIO
+	if off+int64(len(p)) <= f.from {
+		return f.ReaderAt.ReadAt(p, off)
 	}
-	return f.ReaderAt.ReadAt(p, off)
+	n, _ := f.ReaderAt.ReadAt(p[:max(0, f.from-off)], off)
+	return n, unix.EIO
 }
 
 func TestFailingSourceAndFullPlace(t *testing.T) {
 	source := makeDisk(t, "gpt")
 	m, o := survey(t, bytes.NewReader(source), int64(len(source)), Choice{})
 	nothing := func() []byte { return nil }
-	o.Reader = failing{o.Reader, 3 * mib}
+	o.Reader = failing{o.Reader, 3*mib + 1024}
 	im := newMemory(m)
 	err := Save(context.Background(), m, []*Origin{o}, im, nothing, &progress.Meter{})
-	if !errors.Is(err, unix.EIO) || im.committed || !im.aborted || !strings.Contains(err.Error(), "sda2 cannot be read at byte") {
+	if !errors.Is(err, unix.EIO) || im.committed || !im.aborted || !strings.Contains(err.Error(), "sda2 cannot be read at byte 1024: sector 6146 of sda") {
 		t.Errorf("failing source: %v, committed %v, aborted %v", err, im.committed, im.aborted)
 	}
 	o.Reader = bytes.NewReader(source)

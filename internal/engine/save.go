@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -33,20 +34,23 @@ func Save(ctx context.Context, m *image.Manifest, origins []*Origin, w image.Wri
 	for i, d := range m.Disks {
 		for j, a := range d.Areas {
 			if err := w.Area(i, a, origins[i].Areas[j]); err != nil {
-				return fmt.Errorf("%s of %s: %w", a.Name, d.Name, err)
+				return placeError(fmt.Sprintf("%s of %s", a.Name, d.Name), err)
 			}
 		}
 		for j, v := range d.Volumes {
-			if err := saveVolume(ctx, v, origins[i], origins[i].Allocated[j], w, meter); err != nil {
+			if err := saveVolume(ctx, d, v, origins[i], origins[i].Allocated[j], w, meter); err != nil {
 				return err
 			}
 		}
 	}
 	meter.Step("write the lists and sums", "", 0)
-	return w.Commit(log())
+	if err := w.Commit(log()); err != nil {
+		return placeError("lists and sums", err)
+	}
+	return nil
 }
 
-func saveVolume(ctx context.Context, v image.Volume, o *Origin, list []extent.Extent, w image.Writer, meter *progress.Meter) error {
+func saveVolume(ctx context.Context, d image.Disk, v image.Volume, o *Origin, list []extent.Extent, w image.Writer, meter *progress.Meter) error {
 	switch v.Method {
 	case image.Absent:
 		return nil
@@ -57,15 +61,19 @@ func saveVolume(ctx context.Context, v image.Volume, o *Origin, list []extent.Ex
 	meter.Step(fmt.Sprintf("save %s: %s", v.Name, how(v)), v.Name, v.Used)
 	vw, err := w.Create(v.Index, list)
 	if err != nil {
-		return fmt.Errorf("volume %s: %w", v.Name, err)
+		return placeError("volume "+v.Name, err)
 	}
 	volume := io.NewSectionReader(o.Reader, v.Offset, v.Size)
 	if err := copyExtents(ctx, v, volume, list, vw, meter); err != nil {
 		_ = vw.Close() // the image is given up; only the first error counts
+		var bad *readError
+		if errors.As(err, &bad) {
+			return volumeError(d, v, bad)
+		}
 		return err
 	}
 	if err := vw.Close(); err != nil {
-		return fmt.Errorf("volume %s: %w", v.Name, err)
+		return placeError("volume "+v.Name, err)
 	}
 	return nil
 }
@@ -84,10 +92,18 @@ func how(v image.Volume) string {
 
 // piece is a part of an extent that was read.
 type piece struct {
-	offset int64
+	offset int64 // of the data; where there is an error, of the first byte that was not read
 	data   []byte
 	err    error
 }
+
+// readError is a byte of a volume that could not be read.
+type readError struct {
+	offset int64
+	err    error
+}
+
+func (e *readError) Error() string { return e.err.Error() }
 
 // copyExtents reads ahead of the writer, so that the disk and the compressor
 // work at the same time.
@@ -106,10 +122,10 @@ func copyExtents(ctx context.Context, v image.Volume, r io.ReaderAt, list []exte
 	}()
 	for p := range read {
 		if p.err != nil {
-			return sourceError(v.Name, p.offset, p.err)
+			return &readError{p.offset, p.err}
 		}
 		if err := w.WriteRecord(record.Record{Volume: v.Index, Offset: p.offset, Data: p.data}); err != nil {
-			return fmt.Errorf("volume %s: %w", v.Name, err)
+			return placeError("volume "+v.Name, err)
 		}
 		meter.Add(int64(len(p.data)))
 		free <- p.data[:chunk]
@@ -127,18 +143,19 @@ func readExtents(ctx context.Context, r io.ReaderAt, list []extent.Extent, free 
 				return
 			}
 			b = b[:min(chunk, e.End()-off)]
-			n, err := r.ReadAt(b, off)
-			if n == len(b) {
-				err = nil
-			} else if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
+			p := piece{offset: off, data: b}
+			if n, err := r.ReadAt(b, off); n < len(b) {
+				p.offset, p.err = off+int64(n), err
+				if err == nil || err == io.EOF {
+					p.err = io.ErrUnexpectedEOF
+				}
 			}
 			select {
-			case read <- piece{offset: off, data: b, err: err}:
+			case read <- p:
 			case <-ctx.Done():
 				return
 			}
-			if err != nil {
+			if p.err != nil {
 				return
 			}
 		}
