@@ -105,7 +105,7 @@ func waysOfUse() []used {
 // On a kernel of its own, with disks that can be used in every way.
 func TestOnKernel(t *testing.T) {
 	lab.Run(t, lab.Config{
-		Modules: []string{"loop", "dm-mod", "raid1", "sd_mod", "scsi_debug dev_size_mb=16 per_host_store=1 add_host=11"},
+		Modules: []string{"loop", "dm-mod", "raid1", "sd_mod", "scsi_debug delay=0 dev_size_mb=16 per_host_store=1 add_host=11"},
 		Needs:   []string{"sfdisk", "mke2fs", "mkswap", "lvm", "dmsetup", "mdadm", "losetup", "blockdev"},
 		Memory:  640,
 	}, func(t *testing.T) {

@@ -33,7 +33,7 @@ type Config struct {
 	Commands []string      // directories of commands, from the module's root; built and put into PATH
 	Needs    []string      // programs without which the test is skipped
 	Memory   int           // MiB; 0: 512
-	Limit    time.Duration // the guest is killed after it; 0: one minute
+	Limit    time.Duration // the guest is killed after it; 0: three minutes
 }
 
 // job is what the first process of the guest reads.
@@ -163,7 +163,7 @@ func pattern(name string) string {
 // its console said.
 func boot(kernel string, args []string, limit time.Duration) (string, error) {
 	if limit == 0 {
-		limit = time.Minute
+		limit = 3 * time.Minute
 	}
 	var console strings.Builder
 	cmd := exec.Command(kernel, args...)
