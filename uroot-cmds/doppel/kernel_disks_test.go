@@ -62,10 +62,26 @@ func testArraysLVMAndSwap(t *testing.T, l *lab) {
 	l.expect(done, "is saved", "save", "ubdd", "x2")
 }
 
+// mbr makes image mbr: the volumes of the lab's source under an MBR, which has
+// no backup at the end that would overwrite what lies there.
+func (l *lab) mbr() {
+	l.t.Helper()
+	disk := l.read("source.img")
+	clear(disk[:mib])
+	clear(disk[43*mib:])
+	if err := os.WriteFile(l.path("mbr.img"), disk, 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	l.tool("label: dos\nsize=2MiB\nsize=32MiB\nsize=8MiB,type=82\n", "sfdisk", "--quiet", l.path("mbr.img"))
+	l.expect(done, "is saved", "save", "mbr.img", "mbr")
+	os.Remove(l.path("mbr.img"))
+}
+
 // What sda was does not come back after a restore: it looks to everybody like
 // sdb, which held nothing before.
 func testOldSignatures(t *testing.T, l *lab) {
-	l.fill("sdb")
+	l.mbr()
+	l.fill("mbr", "sdb")
 	want := signatures(t, "sdb")
 	lvm := func(t *testing.T, command string, args ...string) string {
 		return guest.Do(t, "lvm", append([]string{command, "--config", quiet}, args...)...)
@@ -88,7 +104,13 @@ func testOldSignatures(t *testing.T, l *lab) {
 		}},
 		{"btrfs", "btrfs", func(t *testing.T) { guest.Do(t, "mkfs.btrfs", "-q", "-f", "--mixed", "/dev/sda") }},
 		{"ZFS", "zfs_member", func(t *testing.T) { zfs(t, "/dev/sda") }},
-		{"partitions", "gpt", func(t *testing.T) {
+		{"arrays in the same partitions", "dos", func(t *testing.T) {
+			guest.Input(t, guest.Do(t, "sfdisk", "--dump", "/dev/sdb"), "sfdisk", "--quiet", "--wipe=always", "/dev/sda")
+			guest.Await(t, "/dev/sda3")
+			array("1.0", "/dev/sda2")(t)
+			array("1.0", "/dev/sda3")(t)
+		}},
+		{"volumes in other partitions", "gpt", func(t *testing.T) {
 			guest.Input(t, "label: gpt\nsize=10MiB\nsize=20MiB\n", "sfdisk", "--quiet", "--wipe=always", "/dev/sda")
 			guest.Await(t, "/dev/sda2")
 			array("1.0", "/dev/sda1")(t)
@@ -102,7 +124,7 @@ func testOldSignatures(t *testing.T, l *lab) {
 			if out := guest.Do(t, "wipefs", "/dev/sda"); !strings.Contains(out, was.kind) {
 				t.Fatalf("before the restore it is not %s:\n%s", was.kind, out)
 			}
-			l.fill("sda")
+			l.fill("mbr", "sda")
 			if got := signatures(t, "sda"); got != want {
 				t.Errorf("sda and its partitions look like\n%s\nwant\n%s", got, want)
 			}

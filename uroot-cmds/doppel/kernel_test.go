@@ -131,16 +131,16 @@ func replug(t *testing.T, disk string) {
 
 func unplug(t *testing.T, disk string) { guest.Set(t, "/sys/block/"+disk+"/device/delete", "1") }
 
-// fill writes the source of the lab to a disk.
-func (l *lab) fill(disk string) {
+// fill writes an image to a disk.
+func (l *lab) fill(name, disk string) {
 	l.t.Helper()
-	l.expect(done, "is restored", "restore", "lab", "/dev/"+disk, "--yes")
+	l.expect(done, "is restored", "restore", name, "/dev/"+disk, "--yes")
 	guest.Await(l.t, "/dev/"+disk+"2")
 }
 
 // The source vanishes while its second volume is read.
 func testUnpluggedSource(t *testing.T, l *lab) {
-	l.fill("sdb")
+	l.fill("lab", "sdb")
 	status, out := l.during("sdb2", func() { unplug(t, "sdb") }, "save", "sdb", "gone")
 	l.failed(status, out, "sdb2 cannot be read at byte", "cable")
 	if left, _ := os.ReadDir(l.path("images/gone")); len(left) > 0 {
@@ -153,7 +153,7 @@ func testUnpluggedSource(t *testing.T, l *lab) {
 // The target vanishes while its second volume is written. Plugged in again, it
 // is nothing that anybody would start from.
 func testUnpluggedTarget(t *testing.T, l *lab) {
-	l.fill("sda")
+	l.fill("lab", "sda")
 	status, out := l.during("source.img2", func() { unplug(t, "sda") }, "restore", "lab", "serial:2000", "--yes")
 	l.failed(status, out, "target: ", "check its cable")
 	replug(t, "sda")
@@ -165,7 +165,7 @@ func testUnpluggedTarget(t *testing.T, l *lab) {
 
 // One sector of the second volume cannot be read.
 func testMediumError(t *testing.T, l *lab) {
-	l.fill("sdb")
+	l.fill("lab", "sdb")
 	const driver = "/sys/bus/pseudo/drivers/scsi_debug/"
 	const bad = 40003 // in volume 2, which begins at sector 6144
 	guest.Set(t, "/sys/module/scsi_debug/parameters/medium_error_start", "40003")
