@@ -66,6 +66,9 @@ func Run(t *testing.T, c Config, body func(t *testing.T)) {
 		body(t)
 		return
 	}
+	if testing.Short() {
+		t.Skip("starts user-mode Linux: not with -short")
+	}
 	kernel, modules := find(t)
 	for _, name := range c.Needs {
 		if _, err := exec.LookPath(name); err != nil {
