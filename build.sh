@@ -5,7 +5,7 @@
 # It changes the machine only by installing Debian packages that are missing,
 # and says so first. No kernel, boot loader or firmware package is among them:
 # the parts of the live system are downloaded below the cache, from the Debian
-# release named in $suite, through an apt of our own that the machine's apt
+# release named in build/apt.sh, through an apt of our own that the machine's apt
 # never hears of. (qemu-system-x86, for tests, has the firmware of its virtual
 # machines as a hard dependency; that cannot be avoided.)
 set -eu
@@ -31,7 +31,6 @@ What is downloaded is kept in $DOPPEL_CACHE (default: ~/.cache/doppel).
 END
 }
 
-suite=trixie
 top=$(cd "$(dirname "$0")" && pwd)
 cache=${DOPPEL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/doppel}
 
@@ -39,6 +38,9 @@ image_packages="ca-certificates debian-archive-keyring"
 qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
 test_packages="$qemu_packages btrfs-progs exfatprogs genisoimage kmod lvm2 mdadm
 	ntfs-3g parted partclone xfsprogs zstd"
+
+# shellcheck source=build/apt.sh
+. "$top/build/apt.sh"
 
 say() { echo "build.sh: $*" >&2; }
 die() {
@@ -64,84 +66,6 @@ need() {
 	$sudo apt-get -q update >&2
 	# shellcheck disable=SC2086
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing >&2
-}
-
-# host_mirrors prints the base addresses of this machine's Debian mirror and
-# of its security mirror. apt itself reads the sources, so every form of them
-# is understood; of several archives with a suite of the same name the Debian
-# one is that which has updates too, or whose path ends in debian.
-host_mirrors() {
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	APT_CONFIG=$apt/apt.conf apt-get update --print-uris \
-		-o Dir::Etc::sourcelist=/etc/apt/sources.list -o Dir::Etc::sourceparts=/etc/apt/sources.list.d |
-		sh "$top/build/mirrors.sh" "$codename"
-}
-
-# apt_root sets up the private apt: an own configuration, of which only the
-# transport (proxies, certificates, ...) comes from the machine's, so that
-# the machine's hooks stay out; own lists; an empty dpkg status.
-apt_root() {
-	apt=$cache/apt
-	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/state" "$apt/parts"
-	: >"$apt/state/status"
-	cat >"$apt/apt.conf.new" <<END
-Dir::Etc::main "/dev/null";
-Dir::Etc::parts "$apt/parts";
-Dir::Etc::sourcelist "$apt/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-Dir::State "$apt/state";
-Dir::State::lists "$apt/lists";
-Dir::State::status "$apt/state/status";
-Dir::Cache "$apt";
-Dir::Cache::archives "$apt/archives";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
-APT::Install-Recommends "false";
-APT::Update::Error-Mode "any";
-// _apt cannot enter a home directory
-APT::Sandbox::User "$(id -un)";
-Acquire::Languages "none";
-Acquire::GzipIndexes "false";
-Acquire::Check-Valid-Until "true";
-Acquire::Retries "3";
-END
-	apt-config dump | grep -E '^Acquire::([a-z][a-z0-9+]*::|ForceIPv|Proxy)|^Dir::Bin::methods ' |
-		grep -Ev '^Acquire::(cdrom|gpgv)::' >>"$apt/apt.conf.new" || true
-	mv "$apt/apt.conf.new" "$apt/apt.conf"
-	[ -n "$offline" ] && [ -s "$apt/sources.list" ] && return 0
-	if [ -n "$mirror" ]; then
-		main=${mirror%/} security=
-	else
-		mirrors=$(host_mirrors)
-		main=${mirrors% *} security=${mirrors#* }
-		[ -n "$main" ] || die "no Debian mirror in this machine's apt sources; name one: --mirror URL"
-	fi
-	[ -n "$security" ] || security=${main%/*}/debian-security
-	for keyring in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
-		[ ! -e $keyring ] || break
-	done
-	by="[signed-by=$keyring arch=amd64]"
-	cat >"$apt/sources.list" <<END
-deb $by $main $suite main non-free-firmware
-deb $by $main $suite-updates main non-free-firmware
-deb $by $security $suite-security main non-free-firmware
-END
-}
-
-# debian_mirror prints the address that the private apt uses.
-debian_mirror() { sed -n '1s/.*\] \([^ ]*\).*/\1/p' "$apt/sources.list"; }
-
-# lists fetches the package lists anew. Without a network apt would keep the
-# old ones and report success; here that is an error, unless asked for.
-lists() {
-	[ -z "$offline" ] || return 0
-	say "package lists of $suite: $(debian_mirror)"
-	APT_CONFIG=$apt/apt.conf flock "$apt" apt-get -qq update >&2 && return 0
-	newest=$(find "$apt/lists" -name '*_InRelease' -exec date -r {} '+%F %R' \; | sort | tail -n 1)
-	[ -n "$newest" ] || die "the package lists could not be fetched, and the cache holds none"
-	die "the package lists could not be fetched; to use those of $newest: --offline"
 }
 
 # older A B: version A is before version B.
