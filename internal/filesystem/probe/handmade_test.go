@@ -189,7 +189,7 @@ func extLike(p []byte) {
 func TestHandmade(t *testing.T) {
 	// blkid wants more of these than their magic: a checksum, or a second
 	// structure that this test does not write.
-	more := map[string]string{"bitlocker": "BitLocker", "udf": "udf"}
+	more := map[string]string{"bitlocker": "BitLocker", "udf": "udf", "zfs": "zfs_member"}
 	for name, write := range handmade {
 		t.Run(name, func(t *testing.T) {
 			size := handmadeSize
