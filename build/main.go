@@ -85,11 +85,11 @@ func (b *builder) do(verb string) error {
 	case "image":
 		return b.image()
 	case "test":
-		return b.test(nil, "./...")
+		return b.test(nil, "-timeout=1h")
 	case "soak":
-		return b.test([]string{"DOPPEL_SOAK=1"}, "-timeout=4h", "./...")
+		return b.test([]string{"DOPPEL_SOAK=1"}, "-timeout=4h")
 	case "bench":
-		return b.test(nil, "-run=^$", "-bench=.", "./...")
+		return b.test(nil, "-run=^$", "-bench=.")
 	case "qemu":
 		return b.qemu()
 	}

@@ -35,13 +35,10 @@ func (b *builder) qemu() error {
 
 // machine returns QEMU's arguments. Without a screen it takes the terminal.
 func (b *builder) machine(disks []string) []string {
-	args := []string{
-		// cx16: that of QEMU's own processor is broken in some versions
-		"-accel", "kvm", "-accel", "tcg", "-cpu", "max,la57=off,svm=off,cx16=off",
+	args := append(accelerator(),
 		"-machine", "q35", "-m", "1024", "-smp", "2",
 		"-cdrom", filepath.Join(b.out, imageFile), "-boot", "order=d,menu=on",
-		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci",
-	}
+		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci")
 	for i, disk := range disks {
 		snapshot := "off"
 		if i == 0 {
@@ -56,6 +53,19 @@ func (b *builder) machine(disks []string) []string {
 		args = append(args, "-nographic")
 	}
 	return args
+}
+
+// accelerator chooses KVM on real machines. In a virtual one that says it
+// has KVM, QEMU may end or hang.
+func accelerator() []string {
+	flags, _ := os.ReadFile("/proc/cpuinfo")
+	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil || strings.Contains(string(flags), " hypervisor") {
+		// cx16: that of QEMU's own processor is broken in some versions
+		return []string{"-accel", "tcg", "-cpu", "max,la57=off,svm=off,cx16=off"}
+	}
+	kvm.Close()
+	return []string{"-accel", "kvm", "-cpu", "host"}
 }
 
 // sampleDisks makes the disks and returns their files.

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // test brings out/ up to date, vets the source and runs tests. What they need
-// is named in their environment; see environment.
-func (b *builder) test(extra []string, args ...string) error {
+// is named in their environment; see environment. Virtual machines come last
+// and alone: they are slow enough without company.
+func (b *builder) test(extra []string, flags ...string) error {
 	env, err := b.ready()
 	if err != nil {
 		return err
@@ -17,13 +20,41 @@ func (b *builder) test(extra []string, args ...string) error {
 	if err := step("vet", func() error { return b.command(b.goTool, "vet", "./...") }); err != nil {
 		return err
 	}
-	return step("tests", func() error {
-		cmd := exec.Command(b.goTool, slices.Concat([]string{"test"}, args)...)
-		cmd.Dir = b.source
-		cmd.Env = slices.Concat(os.Environ(), env, extra)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		return cmd.Run()
-	})
+	small, machines, err := b.testPackages()
+	if err != nil {
+		return err
+	}
+	env = slices.Concat(os.Environ(), env, extra)
+	first := step("tests", func() error { return b.goTest(env, flags, small) })
+	second := step("machines", func() error { return b.goTest(env, append(flags, "-p=1"), machines) })
+	return errors.Join(first, second)
+}
+
+func (b *builder) goTest(env, flags, packages []string) error {
+	cmd := exec.Command(b.goTool, slices.Concat([]string{"test"}, flags, packages)...)
+	cmd.Dir = b.source
+	cmd.Env = env
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// testPackages returns all packages, those that start virtual machines apart.
+func (b *builder) testPackages() (small, machines []string, err error) {
+	cmd := exec.Command(b.goTool, "list", "./...")
+	cmd.Dir = b.source
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range strings.Fields(string(out)) {
+		if strings.Contains(name, "/internal/vm/") {
+			machines = append(machines, name)
+		} else {
+			small = append(small, name)
+		}
+	}
+	return small, machines, nil
 }
 
 // ready builds the image if what it is made of has changed, and returns the
