@@ -70,7 +70,7 @@ func (c Config) args(dir string) ([]string, error) {
 	}
 	args = append(args, firmware...)
 	if c.CD != "" {
-		args = append(args, "-drive", "id=cd,if=none,media=cdrom,readonly=on,format=raw,file="+c.CD, "-device", "ide-cd,id=cdrom,drive=cd,bootindex=1")
+		args = append(args, "-drive", "id=cd,if=none,media=cdrom,readonly=on,format=raw,file="+c.CD, "-device", "ide-cd,id=cdrom,drive=cd,bus=ide.0,bootindex=1")
 	}
 	for i, d := range c.Disks {
 		args = append(args, d.args(i)...)
@@ -121,6 +121,9 @@ func (d Disk) args(i int) []string {
 	device := map[string]string{
 		"": "virtio-blk-pci", "virtio": "virtio-blk-pci", "ahci": "ide-hd", "nvme": "nvme", "usb": "usb-storage,bus=usb.0", "scsi": "scsi-hd,bus=scsi.0",
 	}[d.Bus]
+	if d.Bus == "ahci" {
+		device += fmt.Sprintf(",bus=ide.%d", i+1) // ide.0 has the CD
+	}
 	device += fmt.Sprintf(",id=%s,drive=drive%d", id, i)
 	if d.Serial != "" {
 		device += ",serial=" + d.Serial

@@ -35,9 +35,10 @@ func TestBoots(t *testing.T) {
 			config.Disks = append(config.Disks, vm.Disk{Path: empty(t, "disk.img", 1<<30), Bus: "ahci", Serial: "EMPTY-0001"})
 			c := start(t, config, 6*time.Minute)
 			c.see(menu)
-			if test.firmware == vm.SecureBoot {
-				c.hear(`[Ss]ecure boot enabled`)
-			}
+			c.choose("Disks and their health")
+			c.see(`PTY-0001`)
+			c.key("q")
+			c.see(menu)
 			picture := filepath.Join(t.TempDir(), "menu.png")
 			if dir := os.Getenv("DOPPEL_SCREENSHOTS"); dir != "" {
 				picture = filepath.Join(dir, filepath.Base(t.Name())+".png")
@@ -45,8 +46,13 @@ func TestBoots(t *testing.T) {
 			if err := c.Screenshot(picture); err != nil {
 				t.Fatal(err)
 			}
-			c.choose("Disks and their health")
-			c.see(`EMPTY-0001|PTY-0001`)
+			if test.firmware == vm.SecureBoot {
+				c.choose("Shell")
+				c.see(`doppel:.*#`)
+				c.key("dmesg | grep -i 'secure boot'; cat /sys/kernel/security/lockdown\r")
+				c.see(`Secure boot enabled`)
+				c.see(`\[integrity\]`)
+			}
 		})
 	}
 }
