@@ -36,11 +36,11 @@ func (l lab) machine(t *testing.T) (config vm.Config, images, target string) {
 func TestSaveAndRestoreByMenu(t *testing.T) {
 	l := openLab(t)
 	config, images, target := l.machine(t)
-	c := start(t, config, 14*time.Minute)
-	c.see(menu)
+	c := start(t, config, 9*time.Minute)
+	c.seeWithin(5*time.Minute, menu)
 	c.choose("Choose where images are")
 	c.choose("/dev/vdb1")
-	c.see(`(?s)Images: .*free`)
+	c.see(`Images: .*free`)
 	c.toMain()
 	c.choose("Save a disk or partitions")
 	c.choose("/dev/vda")
@@ -49,7 +49,7 @@ func TestSaveAndRestoreByMenu(t *testing.T) {
 	c.key("\x15golden\r") // Ctrl-U empties the line
 	c.see("this is the plan")
 	c.choose("Start")
-	c.see("Saved: Done|Failed")
+	c.seeWithin(6*time.Minute, "(Saved: Done|Failed)")
 	c.see("Saved: Done")
 	c.toMain()
 	c.choose("Restore an image")
@@ -57,10 +57,10 @@ func TestSaveAndRestoreByMenu(t *testing.T) {
 	c.choose("The whole image")
 	c.choose("/dev/sda")
 	c.see("TARGET-0003")
-	c.choose("Continue")
+	c.choose("Start")
 	c.see("last 4 characters")
 	c.key("0003\r")
-	c.see("Restored: Done|Failed")
+	c.seeWithin(6*time.Minute, "(Restored: Done|Failed)")
 	c.see("Restored: Done")
 	c.toMain()
 	c.powerOff()
@@ -101,7 +101,7 @@ func (c *console) toMain() {
 		c.key("\r")
 		time.Sleep(500 * time.Millisecond) // a page has no other sign that it is done drawing
 	}
-	c.see(menu)
+	c.seeWithin(5*time.Minute, menu)
 }
 
 func (c *console) powerOff() {

@@ -121,6 +121,7 @@ type console struct {
 func start(t *testing.T, c vm.Config, limit time.Duration) *console {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
 	m, err := vm.Start(ctx, c)
 	if err != nil {
 		cancel()
@@ -133,10 +134,18 @@ func start(t *testing.T, c vm.Config, limit time.Duration) *console {
 	return &console{m, t, ctx}
 }
 
-// see waits until the serial terminal shows the expression.
+// see waits until the serial terminal shows the expression: a minute or two,
+// which is long for a page and short for a job.
 func (c *console) see(expr string) []string {
 	c.t.Helper()
-	found, err := c.WaitScreen(c.ctx, expr)
+	return c.seeWithin(2*time.Minute, expr)
+}
+
+func (c *console) seeWithin(limit time.Duration, expr string) []string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, limit)
+	defer cancel()
+	found, err := c.WaitScreen(ctx, expr)
 	if err != nil {
 		c.fail(err)
 	}
@@ -174,6 +183,8 @@ func (c *console) key(text string) {
 // choose presses the key that stands before the item of that name.
 func (c *console) choose(item string) {
 	c.t.Helper()
+	began := time.Now()
+	defer func() { c.t.Logf("chose %q after %.1f s", item, time.Since(began).Seconds()) }()
 	found := c.see(`(?m)(?:^|[^\w])([0-9a-z])[.)]? +(?:\[.\] +)?` + regexp.QuoteMeta(item))
 	c.key(found[1])
 }
