@@ -147,7 +147,7 @@ func mountAll(t *testing.T, mounts []mount) (lists [][]item) {
 		script += fmt.Sprintf("mkdir /run/%[1]d && mount -t iso9660 -o %[2]s /dev/ubd%[3]c /run/%[1]d &&\nISO_TEST_LIST=/run/%[1]d ISO_TEST_OUT=%[4]s/%[1]d.json %[5]s -test.run '^TestHelperListing$' -test.v\n",
 			i, m.options, 'a'+i, lab, self)
 	}
-	script += "poweroff -f\n"
+	script += "ISO_TEST_OFF=1 exec " + self + " -test.run '^TestHelperOff$'\n"
 	if err := os.WriteFile(filepath.Join(lab, "init"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -172,4 +172,15 @@ func mountAll(t *testing.T, mounts []mount) (lists [][]item) {
 		lists = append(lists, list)
 	}
 	return lists
+}
+
+// TestHelperOff ends user-mode Linux, of which it is the first process:
+// machines without an init system have no poweroff.
+func TestHelperOff(t *testing.T) {
+	if os.Getenv("ISO_TEST_OFF") == "" || os.Getpid() != 1 {
+		t.Skip("helper of TestKernel")
+	}
+	if err := syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+		t.Fatal(err)
+	}
 }
