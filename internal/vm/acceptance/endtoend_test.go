@@ -1,8 +1,10 @@
 package acceptance
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"doppel.live/internal/filesystem/ext"
 	"doppel.live/internal/vm"
 	"doppel.live/internal/vm/sample"
 )
@@ -65,7 +68,7 @@ func TestSaveAndRestoreByMenu(t *testing.T) {
 	c.toMain()
 	c.powerOff()
 
-	t.Run("image", func(t *testing.T) { judgeImage(t, filepath.Join(imagesOf(t, images), "golden")) })
+	t.Run("image", func(t *testing.T) { judgeImage(t, filepath.Join(imagesOf(t, images), "golden"), l.sample(t)) })
 	t.Run("tables", func(t *testing.T) { sameTable(t, l.sample(t), target) })
 	t.Run("files", func(t *testing.T) {
 		sameFiles(t, mount(t, l.sample(t), sample.RootOffset, sample.RootSize), mount(t, target, sample.RootOffset, sample.RootSize))
@@ -79,14 +82,14 @@ func TestSaveAndRestoreUnattended(t *testing.T) {
 	config, images, target := l.machine(t)
 	config.CD, config.Kernel, config.Initrd = "", l.kernel, l.initrd
 	for _, job := range []string{"save serial:GOLDEN-0001 golden --yes", "restore golden serial:TARGET-0003 --yes"} {
-		config.Append = "rootfstype=ramfs console=tty0 console=ttyS0,115200 no_timer_check doppel.images=LABEL=IMAGES doppel.then=poweroff" +
+		config.Append = commandLine + " doppel.images=LABEL=IMAGES doppel.then=poweroff" +
 			fmt.Sprintf(" doppel.run=%q", job)
 		c := start(t, config, 8*time.Minute)
 		if err := c.WaitExit(c.ctx); err != nil {
 			t.Fatalf("%s: %v", job, err)
 		}
 	}
-	judgeImage(t, filepath.Join(imagesOf(t, images), "golden"))
+	judgeImage(t, filepath.Join(imagesOf(t, images), "golden"), l.sample(t))
 	sameTable(t, l.sample(t), target)
 	sameFiles(t, mount(t, l.sample(t), sample.RootOffset, sample.RootSize), mount(t, target, sample.RootOffset, sample.RootSize))
 }
@@ -114,8 +117,8 @@ func (c *console) powerOff() {
 }
 
 // judgeImage lets partclone look at the ext4 of an image, and restores it with
-// partclone to compare with what we saved.
-func judgeImage(t *testing.T, dir string) {
+// partclone to compare every block in use with the disk that was saved.
+func judgeImage(t *testing.T, dir, source string) {
 	t.Helper()
 	streams, err := filepath.Glob(filepath.Join(dir, "*.ext4-ptcl-img.zst*"))
 	if err != nil || len(streams) == 0 {
@@ -136,6 +139,43 @@ func judgeImage(t *testing.T, dir string) {
 	volume := empty(t, "volume.img", sample.RootSize)
 	run(t, "partclone.restore", "-s", raw, "-O", volume, "-L", "/dev/null")
 	run(t, "e2fsck", "-fn", volume)
+	sameBlocks(t, source, volume)
+}
+
+// sameBlocks compares the blocks in use of the sample's root with those of a
+// file that holds the restored volume.
+func sameBlocks(t *testing.T, source, volume string) {
+	t.Helper()
+	was, err := os.Open(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer was.Close()
+	is, err := os.Open(volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer is.Close()
+	root := io.NewSectionReader(was, sample.RootOffset, sample.RootSize)
+	fsys, err := ext.Open(root, sample.RootSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range fsys.Allocated() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := sha256.New(), sha256.New()
+		if _, err := io.Copy(a, io.NewSectionReader(root, e.Offset, e.Length)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(b, io.NewSectionReader(is, e.Offset, e.Length)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(a.Sum(nil), b.Sum(nil)) {
+			t.Errorf("bytes %d to %d differ", e.Offset, e.End())
+		}
+	}
 }
 
 // sameTable compares what sfdisk says of two disks, but for their names and

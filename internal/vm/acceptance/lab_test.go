@@ -191,3 +191,6 @@ func (c *console) choose(item string) {
 
 // menu is what every boot must reach.
 const menu = "Save a disk or partitions"
+
+// commandLine is for kernels that are booted directly.
+const commandLine = "rootfstype=ramfs console=tty0 console=ttyS0,115200 no_timer_check"
