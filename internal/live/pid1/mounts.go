@@ -48,6 +48,7 @@ func mountAll() {
 		libinit.Symlink{NewPath: "/dev/stderr", Target: "/proc/self/fd/2"},
 		libinit.Dir{Name: "/sys", Mode: 0o555},
 		libinit.Mount{Source: "sysfs", Target: "/sys", FSType: "sysfs", Flags: safe},
+		libinit.Mount{Source: "securityfs", Target: "/sys/kernel/security", FSType: "securityfs", Flags: safe},
 		libinit.Dir{Name: "/run", Mode: 0o755},
 		libinit.Mount{Source: "tmpfs", Target: "/run", FSType: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Opts: "mode=755"},
 		libinit.Dir{Name: "/run/lock", Mode: 0o1777}, // lvm, cryptsetup, mdadm

@@ -60,7 +60,7 @@ func (f *frame) Draw(s tcell.Screen) {
 	}
 	page, keys := v.about()
 	c.inner(0, 0, w, 1).fill(0, styleBar)
-	left := c.put(1, 0, f.text.Product, styleBar.Bold(true))
+	left := c.put(1, 0, f.text.Product, styleBar)
 	status := tui.Cut(tui.Clean(page.Status), w-left-4)
 	c.put(w-1-tui.Width(status), 0, status, styleBar)
 	c.fill(h-1, styleBar)
