@@ -10,6 +10,7 @@
 # machines as a hard dependency; that cannot be avoided.)
 set -eu
 umask 022
+PATH=$PATH:/usr/sbin:/sbin # where file system tools lie, for users too
 
 usage() {
 	cat <<'END'
@@ -36,8 +37,9 @@ cache=${DOPPEL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/doppel}
 
 image_packages="ca-certificates debian-archive-keyring"
 qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
-test_packages="$qemu_packages btrfs-progs exfatprogs genisoimage kmod lvm2 mdadm
-	ntfs-3g parted partclone xfsprogs zstd"
+test_packages="$qemu_packages b3sum btrfs-progs cpio cryptsetup-bin exfatprogs f2fs-tools
+	genisoimage jfsutils kmod lvm2 mdadm nilfs-tools ntfs-3g parted partclone
+	reiserfsprogs squashfs-tools udftools util-linux-extra xfsprogs zstd"
 
 # shellcheck source=build/apt.sh
 . "$top/build/apt.sh"
