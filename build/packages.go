@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,11 +118,7 @@ func (b *builder) unpack(p *parts) (*trees, error) {
 	return t, nil
 }
 
-// writeLock lists the packages that went into the image.
-func writeLock(name string, list []*debian.Package) error {
-	return os.WriteFile(name, lock(list), 0o644)
-}
-
+// lock lists the packages that went into the image.
 func lock(list []*debian.Package) []byte {
 	var text strings.Builder
 	for _, p := range list {

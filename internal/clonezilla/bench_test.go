@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +22,7 @@ import (
 func benchData(b *testing.B) []byte {
 	const size = 256 << 20
 	var data []byte
-	for _, pattern := range []string{"/usr/bin/*", "/usr/sbin/*", "/usr/lib/x86_64-linux-gnu/*.so*", filepath.Join(runtime.GOROOT(), "bin/*"), filepath.Join(runtime.GOROOT(), "src/*/*.go")} {
+	for _, pattern := range []string{"/usr/bin/*", "/usr/sbin/*", "/usr/lib/x86_64-linux-gnu/*.so*", "/usr/share/perl/*/*.pl", "/usr/lib/python3/*/*.py"} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			content, err := os.ReadFile(file)

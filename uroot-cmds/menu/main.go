@@ -152,10 +152,8 @@ func (o options) flow(m *tui.Menu) int {
 			return 1
 		}
 	}
-	if err := m.Main(); err != nil {
-		return 1
-	}
-	return 0
+	_ = m.Main() // it ends only when the terminal or the machine goes away
+	return 1
 }
 
 // newScreen makes a screen of the terminal, or nil where that cannot be.

@@ -19,8 +19,7 @@ const (
 // superblock is the primary superblock, as read.
 type superblock []byte
 
-func (s superblock) inodes() int64          { return int64(le.Uint32(s[0x00:])) } // s_inodes_count
-func (s superblock) blocks() uint64         { return s.wide(0x04, 0x150) }        // s_blocks_count
+func (s superblock) blocks() uint64         { return s.wide(0x04, 0x150) } // s_blocks_count
 func (s superblock) firstDataBlock() int64  { return int64(le.Uint32(s[0x14:])) }
 func (s superblock) logBlockSize() uint32   { return le.Uint32(s[0x18:]) }
 func (s superblock) logClusterSize() uint32 { return le.Uint32(s[0x1C:]) }
