@@ -29,6 +29,23 @@ func Layout(body []Line, width int) []Line {
 	return out
 }
 
+// Heads are the names of the columns in which some item has something to show;
+// the others are empty, so that Columns leaves them out. nil without a Head.
+func (p Page) Heads() []string {
+	if p.Head == nil {
+		return nil
+	}
+	heads := make([]string, len(p.Head))
+	for _, it := range p.Items {
+		for j, cell := range it.Cells {
+			if j < len(heads) && strings.TrimSpace(Clean(cell)) != "" {
+				heads[j] = p.Head[j]
+			}
+		}
+	}
+	return heads
+}
+
 // gap is the number of spaces between two columns.
 const gap = 2
 

@@ -102,7 +102,7 @@ func (d *Dialogue) show(p tui.Page) {
 	d.say(p.Body)
 	rows := [][]string{}
 	if p.Head != nil {
-		rows = append(rows, append([]string{"#"}, p.Head...))
+		rows = append(rows, append([]string{"#"}, p.Heads()...))
 	}
 	for i, it := range p.Items {
 		rows = append(rows, append([]string{name(p, i)}, it.Cells...))

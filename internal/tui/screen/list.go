@@ -207,7 +207,7 @@ func (v *list) items(c canvas, y int) {
 	v.first = max(min(v.first, v.at, len(v.page.Items)-v.seen), v.at-v.seen+1, 0)
 	var rows [][]string
 	if v.page.Head != nil {
-		rows = append(rows, v.page.Head)
+		rows = append(rows, v.page.Heads())
 	}
 	for _, it := range v.page.Items {
 		rows = append(rows, it.Cells)
