@@ -17,7 +17,7 @@ func (b *builder) test(extra []string, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	if err := step("vet", func() error { return b.command(b.goTool, "vet", "./...") }); err != nil {
+	if err := step("vet", b.vet); err != nil {
 		return err
 	}
 	small, machines, err := b.testPackages()
@@ -28,6 +28,14 @@ func (b *builder) test(extra []string, flags ...string) error {
 	first := step("tests", func() error { return b.goTest(env, flags, small) })
 	second := step("machines", func() error { return b.goTest(env, append(flags, "-p=1"), machines) })
 	return errors.Join(first, second)
+}
+
+// vet looks at the source without running it.
+func (b *builder) vet() error {
+	if err := b.command(b.goTool, "vet", "./..."); err != nil {
+		return err
+	}
+	return b.command(b.goTool, "tool", "staticcheck", "./...")
 }
 
 func (b *builder) goTest(env, flags, packages []string) error {
