@@ -79,6 +79,10 @@ func (s System) Disk(path string) (Disk, error) {
 	if err != nil {
 		return Disk{}, err
 	}
+	// Whoever uses a file is known by its whole path.
+	if real, err = filepath.Abs(real); err != nil {
+		return Disk{}, err
+	}
 	users, err := s.users()
 	if err != nil {
 		return Disk{}, err
@@ -106,7 +110,7 @@ func fileDisk(path string, fi os.FileInfo, users users) Disk {
 		Size: fi.Size() &^ (fileSector - 1), SectorSize: fileSector, PhysicalSectorSize: fileSector,
 		ReadOnly: fi.Mode().Perm()&0o222 == 0, InUse: []string{},
 	}
-	for _, u := range users.ofFile(path) {
+	for _, u := range users.ofFile(path, fi) {
 		d.InUse = append(d.InUse, u.String())
 	}
 	return d

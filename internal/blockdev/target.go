@@ -127,7 +127,9 @@ func (s System) release(d Disk) string {
 	}
 	found := s.uses(d.Name, users)
 	if d.Transport == "file" {
-		found = users.ofFile(d.Path)
+		if fi, err := os.Stat(d.Path); err == nil {
+			found = users.ofFile(d.Path, fi)
+		}
 	}
 	var commands []string
 	for _, u := range slices.Backward(found) {

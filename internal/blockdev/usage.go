@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,7 +69,36 @@ type users struct {
 	byFile map[string][]Use // path of a regular file → swaps, loops
 }
 
-func (u users) ofFile(path string) []Use { return u.byFile[path] }
+// ofFile gives the users of the file at path, under whatever name they know it.
+func (u users) ofFile(path string, fi os.FileInfo) []Use {
+	found := slices.Clone(u.byFile[path])
+	for other, uses := range u.byFile {
+		if same, err := os.Stat(other); err == nil && other != path && os.SameFile(fi, same) {
+			found = append(found, uses...)
+		}
+	}
+	return found
+}
+
+// UsesOf gives everybody who uses a disk, a partition or a regular file. Of a
+// file that a loop device shows, the users are those of the loop device.
+func (s System) UsesOf(d Disk) ([]Use, error) {
+	users, err := s.users()
+	if err != nil || d.Transport != "file" {
+		return s.uses(d.Name, users), err
+	}
+	fi, err := os.Stat(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	var found []Use
+	for _, u := range users.ofFile(d.Path, fi) {
+		if found = append(found, u); u.Kind == Looped {
+			found = append(found, s.uses(u.By, users)...)
+		}
+	}
+	return found, nil
+}
 
 func (s System) users() (users, error) {
 	u := users{byName: map[string][]Use{}, byFile: map[string][]Use{}}
@@ -267,7 +297,8 @@ func (s System) loops(u users) {
 	found, _ := filepath.Glob(s.path("sys/class/block/loop*/loop/backing_file"))
 	for _, f := range found {
 		loop := filepath.Base(filepath.Dir(filepath.Dir(f)))
-		path := s.attribute(loop, "loop/backing_file")
+		b, _ := os.ReadFile(f) // as it is: a path may hold any spaces
+		path := strings.TrimSuffix(string(b), "\n")
 		if path == "" {
 			continue
 		}

@@ -152,7 +152,7 @@ func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool
 	if err != nil {
 		return err
 	}
-	uses, err := blockdev.System{}.Uses(d.Name)
+	uses, err := usesOf(d, o.Table)
 	if err != nil {
 		return err
 	}
@@ -163,6 +163,28 @@ func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool
 		Name:   d.Name, Uses: uses, Warnings: o.Warnings,
 	})
 	return nil
+}
+
+// usesOf gives the users of a source by the names of its volumes. The kernel
+// knows a file and its partitions by the loop device that shows them.
+func usesOf(d blockdev.Disk, t *partition.Table) ([]blockdev.Use, error) {
+	uses, err := blockdev.System{}.UsesOf(d)
+	if err != nil || d.Transport != "file" {
+		return uses, err
+	}
+	for i, u := range uses {
+		if u.Kind == blockdev.Looped {
+			continue
+		}
+		loop, number := blockdev.System{}.DiskOf(u.Device)
+		if uses[i].Device = d.Name; number > 0 {
+			uses[i].Device = t.PartitionName(d.Name, number)
+		}
+		if u.Through == "" {
+			uses[i].Through = loop
+		}
+	}
+	return uses, nil
 }
 
 // look finds out whether the place can take the image.
