@@ -518,3 +518,77 @@ func TestSurveyOfHostileAllocation(t *testing.T) {
 		t.Errorf("%+v %v %v", out, list, err)
 	}
 }
+
+// A volume restored into a partition has no table that is written after it: its
+// own first bytes come last, after a flush, wherever the restore is stopped.
+func TestStoppedRestoreOfAVolumeLeavesNoFileSystem(t *testing.T) {
+	source := makeDisk(t, "gpt")
+	im := save(t, source, Choice{})
+	v := im.m.Disks[0].Volumes[1]
+	if v.FileSystem != "ext4" {
+		t.Fatalf("volume 2 is %s", v.FileSystem)
+	}
+	run := func(failAt int) *disk {
+		d := newDisk(int64(len(source)), 0)
+		copy(d.bytes, source)
+		d.failAt, d.failErr = failAt, unix.ENODEV
+		p, present := planFor(t, im, d, v.Name)
+		err := Restore(context.Background(), reading{im}, p, d, RestoreOptions{Present: present}, &progress.Meter{})
+		if (err != nil) != (failAt > 0) {
+			t.Fatalf("write %d fails: %v", failAt, err)
+		}
+		return d
+	}
+	whole := run(0)
+	n := len(whole.writes)
+	if last := whole.writes[n-1]; last.Offset != v.Offset || last.Length > edge {
+		t.Errorf("the last write is %+v of a volume at %d", last, v.Offset)
+	}
+	const wiped = 4 // by then the old superblock is gone
+	for at := wiped; at <= n; at++ {
+		d := run(at)
+		found, err := probe.Probe(io.NewSectionReader(d, v.Offset, v.Size), v.Size)
+		if err != nil || found.Info.Type != "" {
+			t.Errorf("write %d of %d fails and the volume looks like %s (%v)", at, n, found.Info.Type, err)
+		}
+	}
+	var middle []int // the writes between the edges
+	for i, w := range whole.writes {
+		if w.Offset >= v.Offset+edge && w.End() <= v.Offset+v.Size-edge {
+			middle = append(middle, i)
+		}
+	}
+	first, last := middle[0], middle[len(middle)-1]
+	if len(middle) != last-first+1 || last == n-1 || whole.after[last+1] != last+1 {
+		t.Errorf("writes %v of %d lie between the edges; flushed before the edges: %d", middle, n, whole.after[n-1])
+	}
+}
+
+// Records of any length, at and across the edges of a volume: every byte goes
+// to its place once.
+func TestEdgesAreHeld(t *testing.T) {
+	const start = 512
+	for _, size := range []int64{1, edge - 1, edge, edge + 1, 2*edge - 1, 2 * edge, 2*edge + 1, 5 * edge} {
+		for _, step := range []int64{edge/3 + 1, edge, 3 * edge} {
+			w := volumeEdges{start: start, size: size}
+			seen := make([]byte, start+size)
+			for off := int64(0); off < size; off += step {
+				middle, at := w.hold(make([]byte, min(step, size-off)), start+off)
+				if len(middle) > 0 && (at < start+min(edge, size) || at+int64(len(middle)) > start+size-edge) {
+					t.Errorf("size %d, step %d: %d bytes at %d are not held", size, step, len(middle), at)
+				}
+				for i := range middle {
+					seen[at+int64(i)]++
+				}
+			}
+			for _, h := range w.held {
+				for i := range h.Data {
+					seen[h.Offset+int64(i)]++
+				}
+			}
+			if bytes.Count(seen[start:], []byte{1}) != int(size) {
+				t.Errorf("size %d, step %d: bytes are lost or written twice", size, step)
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem/probe"
@@ -143,13 +144,36 @@ func (r *restore) volumes(ctx context.Context) error {
 			err = r.swap(ctx, s)
 		default:
 			r.meter.Step(fmt.Sprintf("restore %s", s.Volume), s.Volume, s.Bytes)
-			err = r.records(ctx, s, func(data []byte, off int64) error { return r.write(ctx, s.Volume, data, off) })
+			err = r.volume(ctx, s)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	r.meter.Step("flush", "", 0)
+	return r.sync()
+}
+
+// volume writes a volume so that it is recognised only when all of it is on the
+// medium: its edges, where the superblocks and boot sectors are that programs
+// look for, wait for a flush of the rest, and its beginning comes last.
+func (r *restore) volume(ctx context.Context, s plan.Step) error {
+	w := volumeEdges{start: s.TargetOffset, size: s.Size}
+	err := r.records(ctx, s, func(data []byte, off int64) error {
+		middle, at := w.hold(data, off)
+		return r.write(ctx, s.Volume, middle, at)
+	})
+	if err != nil || len(w.held) == 0 {
+		return err
+	}
+	if err := r.sync(); err != nil {
+		return err
+	}
+	for _, e := range slices.Backward(w.held) {
+		if err := r.write(ctx, s.Volume, e.Data, e.Offset); err != nil {
+			return err
+		}
+	}
 	return r.sync()
 }
 
