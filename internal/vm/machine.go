@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -44,19 +46,33 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	}
 	m.cmd = exec.Command("qemu-system-x86_64", args...)
 	m.cmd.Stderr = m.stderr
-	if err := m.cmd.Start(); err != nil {
+	if err := m.run(); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}
-	go func() {
-		m.cmd.Wait()
-		close(m.exited)
-	}()
 	if err := m.connect(ctx); err != nil {
 		m.Close()
 		return nil, fmt.Errorf("qemu: %w: %s", err, m.stderr)
 	}
 	return m, nil
+}
+
+// run starts QEMU so that it ends with this process, however that ends: the
+// kernel watches the thread that started it, which is kept for that.
+func (m *Machine) run() error {
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := m.cmd.Start()
+		started <- err
+		if err == nil {
+			m.cmd.Wait()
+			close(m.exited)
+		}
+	}()
+	return <-started
 }
 
 // connect reaches the serial line and QMP, then lets the processors run: the
