@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"doppel.live/internal/blockdev"
@@ -56,6 +57,7 @@ type errStatus int
 func (e errStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func run(ctx context.Context, args []string, c *console) int {
+	c.json = asksJSON(args)
 	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "-help" {
 		overview(c.out)
 		if len(args) == 0 {
@@ -68,9 +70,17 @@ func run(ctx context.Context, args []string, c *console) int {
 			return c.finish(ctx, cmd, cmd.run(ctx, c, args[1:]))
 		}
 	}
-	fmt.Fprintf(c.err, "doppel: there is no command %q\n", args[0])
-	fmt.Fprintln(c.err, "Next: doppel help lists the commands.")
+	c.result(misused, fmt.Sprintf("there is no command %q", args[0]), "doppel help lists the commands")
 	return misused
+}
+
+// asksJSON says whether the answer is to be JSON, whatever else is wrong with
+// the command line.
+func asksJSON(args []string) bool {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	return slices.Contains(args, "--json") || slices.Contains(args, "-json")
 }
 
 // finish tells an error with what to do next, and gives the exit status.
@@ -125,7 +135,7 @@ func advise(ctx context.Context, err error) (text, next string, status int) {
 func (c *console) parse(fs *flag.FlagSet, name string, args []string) ([]string, error) {
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
-	fs.BoolVar(&c.json, "json", false, "")
+	fs.BoolVar(&c.json, "json", c.json, "")
 	var rest []string
 	for {
 		if err := fs.Parse(args); err != nil {

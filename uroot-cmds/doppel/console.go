@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -112,14 +113,30 @@ func (c *console) result(status int, text, next string) {
 	}
 }
 
-// ask prints a question and reads one line.
-func (c *console) ask(question string) (string, error) {
+// ask prints a question and reads one line, until ctx ends. Who ends the input
+// has typed nothing.
+func (c *console) ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(c.out, question)
-	text, err := c.in.ReadString('\n')
-	if err != nil {
-		return "", err
+	type line struct {
+		text string
+		err  error
 	}
-	return strings.TrimSpace(text), nil
+	typed := make(chan line, 1)
+	go func() { // nothing can end a read of a terminal: it may stay behind
+		text, err := c.in.ReadString('\n')
+		typed <- line{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(c.out)
+		return "", ctx.Err()
+	case l := <-typed:
+		if l.err == io.EOF {
+			fmt.Fprintln(c.out)
+			return "", nil
+		}
+		return strings.TrimSpace(l.text), l.err
+	}
 }
 
 // history is the log of the job so far.

@@ -90,8 +90,8 @@ func (l *lab) copyInto(from, to string, off int64) {
 	}
 }
 
-// tool runs another program; the test is skipped where it is absent.
-func (l *lab) tool(stdin, name string, args ...string) string {
+// find finds another program; the test is skipped where it is absent.
+func (l *lab) find(name string) string {
 	l.t.Helper()
 	path, err := exec.LookPath(name)
 	for _, dir := range []string{"/sbin/", "/usr/sbin/"} {
@@ -102,7 +102,13 @@ func (l *lab) tool(stdin, name string, args ...string) string {
 	if err != nil {
 		l.t.Skip("needs ", name)
 	}
-	cmd := exec.Command(path, args...)
+	return path
+}
+
+// tool runs another program; the test is skipped where it is absent.
+func (l *lab) tool(stdin, name string, args ...string) string {
+	l.t.Helper()
+	cmd := exec.Command(l.find(name), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -390,6 +396,7 @@ func TestUsage(t *testing.T) {
 	l.expect(misused, "Usage: doppel COMMAND")
 	l.expect(done, "Usage: doppel COMMAND", "--help")
 	l.expect(misused, "no command", "frobnicate")
+	l.expect(misused, `{"event":"result","text":"there is no command`, "frobnicate", "--json")
 	for _, cmd := range commands() {
 		out := l.expect(done, "Usage: "+cmd.usage, cmd.name, "--help")
 		if out != l.expect(done, "", "help", cmd.name) {
@@ -401,6 +408,7 @@ func TestUsage(t *testing.T) {
 			}
 		}
 		l.expect(misused, "there is no option", cmd.name, "--frobnicate")
+		l.expect(misused, `{"event":"result","text":"there is no option`, cmd.name, "--frobnicate", "--json")
 	}
 	l.expect(done, "doppel ", "version")
 	for _, args := range []string{"save", "save x", "restore x", "restore a b c", "verify", "images frob", "images rename x", "disks x",

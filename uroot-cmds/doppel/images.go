@@ -31,7 +31,7 @@ Options:
   --json         print one JSON document
 `
 
-func runImages(_ context.Context, c *console, args []string) error {
+func runImages(ctx context.Context, c *console, args []string) error {
 	fs := flag.NewFlagSet("images", flag.ContinueOnError)
 	images, yes := imagesFlag(fs), fs.Bool("yes", false, "")
 	rest, err := c.parse(fs, "images", args)
@@ -55,7 +55,7 @@ func runImages(_ context.Context, c *console, args []string) error {
 	case "rename":
 		return renameImage(c, *images, rest[0], rest[1])
 	case "remove":
-		return removeImage(c, *images, rest[0], *yes)
+		return removeImage(ctx, c, *images, rest[0], *yes)
 	}
 	return listImages(c, *images)
 }
@@ -188,7 +188,7 @@ func existing(place, name string) (*dir.Dir, error) {
 	return nil, err
 }
 
-func removeImage(c *console, images, spec string, yes bool) error {
+func removeImage(ctx context.Context, c *console, images, spec string, yes bool) error {
 	place, name := plan.Name(spec, images)
 	d, err := existing(place, name)
 	if err != nil {
@@ -199,8 +199,11 @@ func removeImage(c *console, images, spec string, yes bool) error {
 		if !c.asks || c.json {
 			return misuse("remove needs --yes where nobody can be asked")
 		}
-		answer, err := c.ask(fmt.Sprintf("Remove image %s for good? Type its name: ", filepath.Join(place, name)))
-		if err != nil || answer != name {
+		answer, err := c.ask(ctx, fmt.Sprintf("Remove image %s for good? Type its name: ", filepath.Join(place, name)))
+		if err != nil {
+			return err
+		}
+		if answer != name {
 			return fmt.Errorf("image %s was not removed", name)
 		}
 	}

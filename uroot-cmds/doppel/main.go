@@ -20,8 +20,19 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
-	status := run(ctx, os.Args[1:], newConsole(os.Stdin, os.Stdout, os.Stderr))
-	stop()
-	os.Exit(status)
+	os.Exit(start(os.Args[1:], newConsole(os.Stdin, os.Stdout, os.Stderr)))
+}
+
+// start runs a command until it is done or a signal cancels it.
+func start(args []string, c *console) int {
+	// A job goes on when nobody reads what it says any more: half a restore
+	// helps nobody.
+	signal.Ignore(unix.SIGPIPE)
+	ends := []os.Signal{os.Interrupt, unix.SIGTERM}
+	if !signal.Ignored(unix.SIGHUP) { // as nohup has it
+		ends = append(ends, unix.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	defer stop()
+	return run(ctx, args, c)
 }

@@ -106,7 +106,7 @@ func runRestore(ctx context.Context, c *console, args []string) error {
 	if err := c.showRestore(p, f.plan); err != nil || f.plan {
 		return err
 	}
-	if err := r.agree(c, p, f); err != nil {
+	if err := r.agree(ctx, c, p, f); err != nil {
 		return err
 	}
 	return r.run(ctx, c, p, f.verify)
@@ -215,7 +215,7 @@ func (c *console) showRestore(p *plan.Restore, only bool) error {
 }
 
 // agree makes sure that somebody wants the target overwritten.
-func (r *restoring) agree(c *console, p *plan.Restore, f restoreFlags) error {
+func (r *restoring) agree(ctx context.Context, c *console, p *plan.Restore, f restoreFlags) error {
 	switch {
 	case f.yes:
 		return nil
@@ -230,7 +230,7 @@ func (r *restoring) agree(c *console, p *plan.Restore, f restoreFlags) error {
 	case !c.asks || c.json:
 		return misuse("restore needs --consent CODE or --yes where nobody can be asked")
 	}
-	typed, err := c.ask(fmt.Sprintf("Everything on %s will be lost. To agree, type %s: ", p.Target.Path, p.Confirm.Ask))
+	typed, err := c.ask(ctx, fmt.Sprintf("Everything on %s will be lost. To agree, type %s: ", p.Target.Path, p.Confirm.Ask))
 	if err != nil {
 		return err
 	}
