@@ -318,6 +318,78 @@ func TestSourceIsLockedWhileOpen(t *testing.T) {
 	}
 }
 
+// protected says whether the kernel lets anybody write to the device.
+func protected(t *testing.T, device string) bool {
+	t.Helper()
+	f, err := os.Open(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ro, err := readOnly(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ro
+}
+
+// The last of several saves takes the protection off, and nobody one that was
+// there before.
+func TestProtectionIsShared(t *testing.T) {
+	device, _ := loopDevice(t, 8<<20)
+	open := func() *Source {
+		src, err := OpenSource(device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return src
+	}
+	first, second := open(), open()
+	first.Close()
+	third := open()
+	second.Close()
+	ReleaseAbandoned()
+	if !protected(t, device) {
+		t.Error("a save lost the protection of its source when another one ended")
+	}
+	if third.Close(); protected(t, device) {
+		t.Error("the protection outlives the last save")
+	}
+	exec.Command("blockdev", "--setro", device).Run()
+	defer exec.Command("blockdev", "--setrw", device).Run()
+	if open().Close(); !protected(t, device) {
+		t.Error("a save took off a protection that is not its own")
+	}
+}
+
+// A restore and a save of one device exclude each other.
+func TestSourceIsNotTarget(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(path, make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Examine(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := OpenSource(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenTarget(path, c, Options{}); err == nil {
+		t.Error("a file that is being saved was opened for writing")
+	}
+	src.Close()
+	target, err := OpenTarget(path, c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if _, err := OpenSource(path); err == nil || !strings.Contains(err.Error(), "writing to it") {
+		t.Errorf("a file that is being restored was opened as a source: %v", err)
+	}
+}
+
 func TestLoopDeviceAsTarget(t *testing.T) {
 	device, file := loopDevice(t, 8<<20)
 	c, err := Examine(device, nil)
@@ -381,7 +453,7 @@ func TestMountedTargetIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	if src.locked {
+	if src.guard != nil {
 		t.Error("a mounted disk was set read-only")
 	}
 }

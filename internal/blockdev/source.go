@@ -1,6 +1,7 @@
 package blockdev
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -13,9 +14,9 @@ const fileSector = 512
 // Source is a device opened for reading. While it is open and nothing on its
 // disk is mounted, the kernel lets nobody write to it.
 type Source struct {
-	file   *os.File
-	disk   Disk
-	locked bool // we have set the device read-only
+	file  *os.File
+	disk  Disk
+	guard *protection // nil: the device is not set read-only by us
 }
 
 // OpenSource opens a device or a regular file for reading.
@@ -30,6 +31,11 @@ func (s System) OpenSource(path string) (*Source, error) {
 	f, err := os.Open(d.Path)
 	if err != nil {
 		return nil, err
+	}
+	// Who writes holds the lock alone: a restore, or a program that edits tables.
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		return nil, d.refusal(Options{}, "another program is writing to it", "wait until it has ended, or end it (lsblk and fuser show it), then try again")
 	}
 	src := &Source{file: f, disk: d}
 	if d.Transport == "file" {
@@ -57,9 +63,7 @@ func (s System) settle(src *Source) {
 	if len(src.disk.InUse) > 0 {
 		return
 	}
-	if ro, err := readOnly(src.file); err == nil && !ro {
-		src.locked = setReadOnly(src.file, true) == nil
-	}
+	src.guard = s.protect(src.disk.Name, src.file)
 }
 
 // Disk describes the device.
@@ -86,9 +90,9 @@ func (s *Source) Done(off, length int64) {
 
 // Close puts the write protection back as it was and closes the device.
 func (s *Source) Close() error {
-	if s.locked {
-		_ = setReadOnly(s.file, false)
-		s.locked = false
+	if s.guard != nil {
+		s.guard.release()
+		s.guard = nil
 	}
 	return s.file.Close()
 }

@@ -67,6 +67,7 @@ func run(ctx context.Context, args []string, c *console) int {
 	}
 	for _, cmd := range commands() {
 		if cmd.name == args[0] {
+			blockdev.ReleaseAbandoned()
 			return c.finish(ctx, cmd, cmd.run(ctx, c, args[1:]))
 		}
 	}

@@ -117,3 +117,46 @@ func TestNohup(t *testing.T) {
 		os.RemoveAll(l.path("images/lab"))
 	}
 }
+
+// A save that is killed leaves what is not an image, and its source protected
+// only until somebody looks at the disks.
+func TestKilledSave(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for loop devices")
+	}
+	l := newLab(t)
+	l.random("long.img", 192*mib, 0, 192*mib)
+	out, err := exec.Command("losetup", "--find", "--show", l.path("long.img")).Output()
+	if err != nil {
+		t.Skip("needs loop devices: ", err)
+	}
+	device := strings.TrimSpace(string(out))
+	defer exec.Command("losetup", "-d", device).Run()
+	state := func(want string) {
+		t.Helper()
+		if got := strings.TrimSpace(l.tool("", "blockdev", "--getro", device)); got != want {
+			t.Errorf("%s: read-only %s, want %s", device, got, want)
+		}
+	}
+	cmd := l.process("save", device, "lab", "--json")
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for r := bufio.NewScanner(events); r.Scan() && !strings.Contains(r.Text(), `"step"`); {
+	}
+	state("1")
+	cmd.Process.Kill()
+	cmd.Wait()
+	state("1")
+	l.expect(done, "never finished", "images")
+	state("0")
+	l.expect(failed, "never finished", "restore", "lab", "target.img", "--yes")
+	l.expect(done, "is removed", "images", "remove", "lab", "--yes")
+	if left, _ := os.ReadDir(l.path("images")); len(left) > 0 {
+		t.Errorf("what is left cannot be removed: %v", left)
+	}
+}
