@@ -69,7 +69,11 @@ func TestRestoreRefusals(t *testing.T) {
 		"two disks": {func(in *RestoreInput) {
 			in.Manifest.Disks = append(in.Manifest.Disks, image.Disk{Name: "sdb", Volumes: []image.Volume{{Name: "sdb", Index: 1}}})
 		}, []string{"2 disks", "--only sda"}},
-		"sector size": {func(in *RestoreInput) { in.SectorSize, in.Manifest.Disks[0].Scheme = 4096, "gpt" }, []string{"4096", "512"}},
+		"blocks smaller than sectors": {func(in *RestoreInput) {
+			in.Partition, in.SectorSize, in.Manifest.Disks[0].Volumes[0].BlockSize = true, 4096, 1024
+		}, []string{"4096", "1024", "mounted"}},
+		"the same on a whole disk": {func(in *RestoreInput) { in.SectorSize, in.Manifest.Disks[0].Volumes[0].BlockSize = 4096, 2048 }, []string{"4096", "2048"}},
+		"sector size":              {func(in *RestoreInput) { in.SectorSize, in.Manifest.Disks[0].Scheme = 4096, "gpt" }, []string{"4096", "512"}},
 	} {
 		in := restorable()
 		c.change(&in)
@@ -115,6 +119,38 @@ func TestRestorePlanSaysWhatItDoes(t *testing.T) {
 	}
 	if len(fields) != 9 {
 		t.Errorf("%d fields", len(fields))
+	}
+}
+
+// A consent code is for one image, its volumes, and the target as it is.
+func TestConsentIsForThePlan(t *testing.T) {
+	code := func(change func(*RestoreInput)) string {
+		t.Helper()
+		in := restorable()
+		in.Partition = true
+		in.Manifest.Disks[0].Volumes = append(in.Manifest.Disks[0].Volumes, image.Volume{Name: "sda2", Index: 1, Size: 512, Method: image.Raw})
+		in.Only, in.Manifest.Disks[0].Name = []string{"sda2"}, "disk"
+		change(&in)
+		p, err := NewRestore(in)
+		if err != nil || len(p.Refusals) > 0 || len(p.Consent) != 12 {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		return p.Consent
+	}
+	first := code(func(*RestoreInput) {})
+	if first != code(func(*RestoreInput) {}) {
+		t.Error("one plan, two codes")
+	}
+	for name, change := range map[string]func(*RestoreInput){
+		"other contents": func(in *RestoreInput) { in.Consent.Digest = "x" },
+		"other image":    func(in *RestoreInput) { in.Manifest.Name = "x" },
+		"saved again":    func(in *RestoreInput) { in.Manifest.ID = "x" },
+		"other volume":   func(in *RestoreInput) { in.Only = []string{"sda"} },
+		"whole disk":     func(in *RestoreInput) { in.Partition, in.Only = false, nil },
+	} {
+		if code(change) == first {
+			t.Errorf("%s: the same code", name)
+		}
 	}
 }
 

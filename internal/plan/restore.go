@@ -2,6 +2,8 @@ package plan
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +18,7 @@ import (
 type Restore struct {
 	Image    string   `json:"image"`
 	Target   Device   `json:"target"`
-	Consent  string   `json:"consent"` // for --consent
+	Consent  string   `json:"consent"` // for --consent; "" where the plan refuses
 	Confirm  Confirm  `json:"confirm"`
 	Steps    []Step   `json:"steps"`
 	Bytes    int64    `json:"bytes"`
@@ -55,7 +57,7 @@ const (
 // is for an image that cannot be read.
 func NewRestore(in RestoreInput) (*Restore, error) {
 	p := &Restore{
-		Image: in.Manifest.Name, Target: in.Target, Consent: in.Consent.Code(),
+		Image: in.Manifest.Name, Target: in.Target,
 		Confirm: NewConfirm(in.Target.Serial, in.Others),
 		Steps:   []Step{}, Refusals: []string{}, Warnings: []string{},
 	}
@@ -80,7 +82,19 @@ func NewRestore(in RestoreInput) (*Restore, error) {
 		p.Bytes += s.Bytes
 	}
 	p.Seconds = seconds(p.Bytes, in.Rate)
+	p.Consent = p.code(in)
 	return p, nil
+}
+
+// code is a short digest of what somebody agrees to: which image is written
+// where on the target, as that is now.
+func (p *Restore) code(in RestoreInput) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %q %q %v", in.Consent.Code(), in.Manifest.Name, in.Manifest.ID, p.WholeDisk)
+	for _, s := range p.Steps {
+		fmt.Fprintf(h, " %q %d %d %d", s.Volume, s.Index, s.TargetOffset, s.Size)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
 func (p *Restore) refuse(format string, args ...any) {
@@ -189,6 +203,9 @@ func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) err
 		}
 	}
 	for _, v := range volumes {
+		if v.Method != image.Absent && p.cannotHold(v, "the target", v.Size, in.SectorSize) {
+			continue
+		}
 		if v.Offset < 0 || v.Size < 0 || v.Offset > d.Size || v.Size > d.Size-v.Offset {
 			return fmt.Errorf("%w: volume %s leaves its disk", image.ErrDamaged, v.Name)
 		}
@@ -257,7 +274,7 @@ func (p *Restore) toPartition(in RestoreInput, volumes []image.Volume) {
 		return
 	}
 	v := volumes[0]
-	if p.cannotHold(v, in.Target.Path, in.Target.Size) {
+	if p.cannotHold(v, in.Target.Path, in.Target.Size, in.SectorSize) {
 		return
 	}
 	p.step(v, 0, in.Target.Size)
@@ -283,7 +300,7 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 			p.refuse("the target has no partition %d for %s: restore the whole image, or name a partition as the target", v.Number, v.Name)
 			continue
 		}
-		if !p.cannotHold(v, fmt.Sprintf("partition %d of the target", v.Number), part.Size) {
+		if !p.cannotHold(v, fmt.Sprintf("partition %d of the target", v.Number), part.Size, in.SectorSize) {
 			p.step(v, part.Start, part.Size)
 		}
 	}
@@ -293,13 +310,18 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 	p.finish()
 }
 
-// cannotHold refuses a volume that is not in the image or larger than its place.
-func (p *Restore) cannotHold(v image.Volume, place string, size int64) bool {
+// cannotHold refuses a volume that is not in the image, is larger than its
+// place, or could not be mounted there: no file system has blocks smaller than
+// the sectors it lies on.
+func (p *Restore) cannotHold(v image.Volume, place string, size, sector int64) bool {
 	switch {
 	case v.Method == image.Absent:
 		p.refuse("%s was left out when image %s was saved", v.Name, p.Image)
 	case size < v.Size && v.Method != image.Swap:
 		p.refuse("%s has %s, %s needs %s: choose a larger one", place, sizes(size), v.Name, sizes(v.Size))
+	case v.Method != image.Swap && v.BlockSize > 0 && v.BlockSize < sector:
+		p.refuse("%s has sectors of %d bytes, %s has a file system with blocks of %d, which could not be mounted there: choose a target with sectors of at most %d",
+			place, sector, v.Name, v.BlockSize, v.BlockSize)
 	default:
 		return false
 	}

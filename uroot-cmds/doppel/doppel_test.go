@@ -238,7 +238,7 @@ func TestSaveVerifyRestore(t *testing.T) {
 	}
 	l.expect(done, "was compared", "restore", "lab", "target.img", "--consent", code, "--verify")
 	l.restored()
-	l.expect(refused, "is not for what the target is now", "restore", "lab", "target.img", "--consent", code)
+	l.expect(refused, "on what the target is now", "restore", "lab", "target.img", "--consent", code)
 	l.answer("YES", done, "is restored", "restore", "--images", l.path("images"), "lab", "target.img")
 	l.restored()
 	kept, _ := filepath.Glob(l.path("log/*-restore-lab*/target.img-0.before"))
@@ -260,6 +260,8 @@ func TestRefusedAndImpossible(t *testing.T) {
 	l.expect(failed, "no disk", "restore", "lab", "nothing.img", "--yes")
 	l.expect(failed, "not an image", "restore", "nothing", "target.img", "--yes")
 	l.expect(failed, "no folder for images", "restore", "lab", "target.img", "--images", "/nonexistent")
+	l.random("nothing at all", 511, 0, 0)
+	l.expect(failed, "nothing to save", "save", l.path("nothing at all"), "lab2")
 	l.expect(refused, "not a name", "save", "source.img", "a b;c")
 	l.expect(misused, "which is on no source", "save", "source.img", "x", "--except", "sdq9")
 	l.expect(refused, "holds no", "restore", "lab", "target.img", "--only", "sdq9", "--yes")
@@ -291,6 +293,15 @@ func TestDamagedImage(t *testing.T) {
 	l.expect(failed, "source.img2 cannot be restored", "verify", "lab")
 	l.expect(failed, "source.img2", "restore", "lab", "target.img", "--yes")
 	l.noTable("target.img")
+	before := l.read("target.img")
+	if found, _ = filepath.Glob(l.path("images/lab/source.img2*.frames")); len(found) != 1 {
+		t.Fatal(found)
+	}
+	os.Remove(found[0])
+	l.expect(refused, "doppel verify", "restore", "lab", "target.img", "--yes")
+	if !bytes.Equal(before, l.read("target.img")) {
+		t.Error("the target was wiped for an image without that volume")
+	}
 }
 
 func TestCancelled(t *testing.T) {

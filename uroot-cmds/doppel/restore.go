@@ -146,7 +146,24 @@ func (r *restoring) prepare(only []string) (*plan.Restore, error) {
 		return nil, err
 	}
 	r.refuse(p)
+	r.openVolumes(p)
 	return p, nil
+}
+
+// openVolumes adds to the plan which volumes the image cannot give: better now
+// than when the target is wiped.
+func (r *restoring) openVolumes(p *plan.Restore) {
+	for _, s := range p.Steps {
+		if s.Method == image.Absent {
+			continue
+		}
+		v, err := r.image.Open(s.Index)
+		if err != nil {
+			p.Refusals = append(p.Refusals, fmt.Sprintf("%v: check the image with doppel verify, restore only what is whole (--only), or take another image", err))
+			continue
+		}
+		v.Close()
+	}
 }
 
 // refuse adds to the plan why the target cannot be opened for writing.
@@ -224,7 +241,7 @@ func (r *restoring) agree(ctx context.Context, c *console, p *plan.Restore, f re
 			return nil
 		}
 		return &blockdev.Refusal{
-			Device: r.consent, Reason: "the consent code " + f.consent + " is not for what the target is now",
+			Device: r.consent, Reason: "the consent code " + f.consent + " is not for this image on what the target is now",
 			Next: "look at the plan (doppel restore --plan) and take its code",
 		}
 	case !c.asks || c.json:

@@ -132,6 +132,9 @@ func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool
 		Name: d.Name, Model: d.Model, Serial: d.Serial, WWN: d.WWN,
 		Size: d.Size, SectorSize: d.SectorSize, PhysicalSectorSize: d.PhysicalSectorSize,
 	}
+	if d.Size == 0 {
+		return fmt.Errorf("%s has no sector: there is nothing to save, or no medium in the drive", d.Path)
+	}
 	o, err := engine.Survey(src, &disk, engine.Choice{Only: ch.numbers, Except: except})
 	if err != nil {
 		return err
