@@ -99,7 +99,7 @@ func makeVolume(t testing.TB, mib int64, args string) string {
 		t.Fatal(err)
 	}
 	tree, rng := t.TempDir(), rand.New(rand.NewPCG(3, 4))
-	for i := range 40 {
+	for i := range 120 {
 		write(t, filepath.Join(tree, fmt.Sprint("f", i)), noise(rng, rng.Int64N(1<<(4+i%14))))
 	}
 	words := append([]string{"mkfs.btrfs", "-q", "-f", "-L", "Tëst", "-r", tree}, strings.Fields(args)...)
