@@ -1,0 +1,160 @@
+// Package exfat finds the clusters in use of an exFAT by its allocation
+// bitmap. It reads no files, and it repairs nothing.
+//
+// Everything before the cluster heap counts as in use: main and backup boot
+// regions, the FAT, the gaps between them. Sectors of 512 to 4096 bytes. The
+// checksum of the boot region is verified, and that the bitmap has its own
+// clusters, those of the up-case table and of the root directory in use.
+//
+// Only a volume that was unmounted has a bitmap that can be trusted: its State
+// tells. Not supported: TexFAT, which has two FATs and two bitmaps.
+//
+// The layout is that of Microsoft's "exFAT file system specification".
+package exfat
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"unicode/utf16"
+
+	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
+)
+
+var le = binary.LittleEndian
+
+// fileSystem is one opened exFAT.
+type fileSystem struct {
+	r    io.ReaderAt
+	boot bootSector
+	info filesystem.Info
+
+	bitmap []extent.Extent // the allocation bitmap, in its order; in whole clusters
+	inUse  []extent.Extent // clusters, not bytes: those that the bitmap must have in use, ascending
+}
+
+var _ filesystem.Opener = Open
+
+// Open opens the file system on a volume of size bytes. It reads the root
+// directory and the whole bitmap, which Allocated reads once more.
+func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
+	f, err := open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func open(r io.ReaderAt, size int64) (*fileSystem, error) {
+	info, err := Identify(r, size)
+	if err != nil {
+		return nil, err
+	}
+	boot, err := readBoot(r, size)
+	if err != nil {
+		return nil, err
+	}
+	f := &fileSystem{r: r, boot: boot, info: info}
+	if err := boot.supported(size); err != nil {
+		return nil, err
+	}
+	if err := f.verifyBoot(); err != nil {
+		return nil, err
+	}
+	if err := f.readRoot(); err != nil {
+		return nil, err
+	}
+	for e, err := range f.Allocated() {
+		if err != nil {
+			return nil, err
+		}
+		f.info.Used += e.Length
+	}
+	return f, nil
+}
+
+// Info describes the file system.
+func (f *fileSystem) Info() filesystem.Info { return f.info }
+
+// Allocated gives the extents in use.
+func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
+	return func(yield func(extent.Extent, error) bool) {
+		pending := extent.Extent{Offset: 0, Length: f.boot.heap()}
+		err := f.scanBitmap(func(first, end int64) bool {
+			size := f.boot.clusterSize()
+			e := extent.Extent{Offset: f.boot.heap() + (first-2)*size, Length: (end - first) * size}
+			if pending.End() == e.Offset {
+				pending.Length += e.Length
+				return true
+			}
+			ok := yield(pending, nil)
+			pending = e
+			return ok
+		})
+		switch {
+		case errors.Is(err, errStopped):
+		case err != nil:
+			yield(extent.Extent{}, err)
+		default:
+			yield(pending, nil)
+		}
+	}
+}
+
+// Identify reads boot sector and label: what the file system calls itself,
+// whether or not Open would take it. A root directory that cannot be followed
+// has no label.
+func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
+	boot, err := readBoot(r, size)
+	if err != nil {
+		return filesystem.Info{}, err
+	}
+	info := filesystem.Info{Type: "exfat", BlockSize: boot.sector(), State: filesystem.Clean}
+	if n := boot.sectors(); n < 1<<62>>boot.sectorShift() {
+		info.Size = int64(n) * boot.sector()
+	}
+	if boot.flags()&(flagDirty|flagMediaFailure) != 0 {
+		info.State = filesystem.Dirty
+	}
+	info.UUID = fmt.Sprintf("%04X-%04X", boot.serial()>>16, boot.serial()&0xFFFF)
+	f := &fileSystem{r: r, boot: boot}
+	err = f.entries(size, func(e dirEntry) bool {
+		if e.kind() == kindLabel {
+			info.Label = e.label()
+		}
+		return e.kind() != kindLabel
+	})
+	if bad := new(filesystem.FormatError); err != nil && !errors.As(err, &bad) {
+		return filesystem.Info{}, err
+	}
+	return info, nil
+}
+
+// readFull reads len(p) bytes at off.
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("exfat: reading %d bytes at %d: %w", len(p), off, err)
+}
+
+// formatError says what is wrong at a byte of the volume.
+func formatError(offset int64, format string, args ...any) error {
+	return &filesystem.FormatError{Format: "exfat", Offset: offset, What: fmt.Sprintf(format, args...)}
+}
+
+// utf16Text is UTF-16 up to its first 0.
+func utf16Text(p []byte) string {
+	var units []uint16
+	for ; len(p) >= 2 && le.Uint16(p) != 0; p = p[2:] {
+		units = append(units, le.Uint16(p))
+	}
+	return string(utf16.Decode(units))
+}

@@ -1,0 +1,323 @@
+package fat
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
+)
+
+// cases are parameters of mkfs.fat, each on a volume of kib KiB.
+var cases = []struct {
+	name string
+	kib  int64
+	args string
+}{
+	{"fat12 floppy", 1440, "-F 12"},
+	{"fat12", 4000, "-F 12"},
+	{"fat12, not of whole clusters", 2003, "-F 12 -s 8"},
+	{"fat12, one FAT", 720, "-F 12 -f 1"},
+	{"fat12, large sectors", 8000, "-F 12 -S 2048"},
+	{"fat12, most clusters", 2060, "-F 12 -s 1 -a"},
+	{"fat16", 20000, "-F 16"},
+	{"fat16, large root", 30001, "-F 16 -r 2048 -R 9"},
+	{"fat16, large clusters", 150000, "-F 16 -s 64"},
+	{"fat16, sectors of 4096", 90000, "-F 16 -S 4096 -s 1"},
+	{"fat16, one FAT", 20000, "-F 16 -f 1"},
+	{"fat16, four FATs", 20000, "-F 16 -f 4"},
+	{"fat32", 40000, "-F 32 -s 1"},
+	{"fat32, bad clusters", 40000, "-F 32 -s 1 -l BAD"},
+	{"fat32, large clusters", 400000, "-F 32 -s 8"},
+	{"fat32, sectors of 4096", 300000, "-F 32 -S 4096"},
+	{"fat32, few clusters", 20000, fewClusters},
+	{"fat32, one FAT", 40000, "-F 32 -f 1 -s 1"},
+	{"fat32, other places", 40000, "-F 32 -s 1 -R 77 -b 9 -a"},
+	{"volume larger than the file system", 50000, "-F 32 -s 1 FILE 36000"},
+}
+
+// fewClusters is a FAT32 that mtools takes for a FAT16, unlike everybody else:
+// it stays empty.
+const fewClusters = "-F 32 -s 2"
+
+func tool(t testing.TB, name string) string {
+	t.Helper()
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path
+		}
+	}
+	t.Skipf("%s is not installed", name)
+	return ""
+}
+
+func run(t testing.TB, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(tool(t, args[0]), args[1:]...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MTOOLS_SKIP_CHECK=1", "MTOOLSRC=/dev/null")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func noise(rng *rand.Rand, n int64) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(rng.Uint32())
+	}
+	return p
+}
+
+// makeVolume makes a volume, fills it with mtools, removes every third file
+// and writes one more into the holes. It leaves a quarter free.
+func makeVolume(t testing.TB, kib int64, args string) string {
+	t.Helper()
+	dir := t.TempDir()
+	path, bad := filepath.Join(dir, "volume"), filepath.Join(dir, "bad")
+	for name, content := range map[string]string{path: "", bad: "5000\n5001\n20000\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(path, kib<<10); err != nil {
+		t.Fatal(err)
+	}
+	args, behind, _ := strings.Cut(strings.ReplaceAll(args, "BAD", bad), " FILE ")
+	words := append([]string{"mkfs.fat", "-n", "DOPPEL"}, strings.Fields(args)...)
+	run(t, append(append(words, path), strings.Fields(behind)...)...)
+	if !strings.Contains(args, fewClusters) {
+		fill(t, path, min(kib<<10/2, 4<<20))
+	}
+	return path
+}
+
+func fill(t testing.TB, path string, room int64) {
+	t.Helper()
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(3, uint64(room)))
+	tree := filepath.Join(dir, "A long name of a folder", "e")
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var removed []string
+	for i := 0; i < 60; i++ {
+		name := fmt.Sprintf("file number %d.txt", i)
+		if err := os.WriteFile(filepath.Join(tree, name), noise(rng, rng.Int64N(room/60+1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 == 0 {
+			removed = append(removed, "::/A long name of a folder/e/"+name)
+		}
+	}
+	holes := filepath.Join(dir, "holes")
+	if err := os.WriteFile(holes, noise(rng, room/3), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "mcopy", "-s", "-i", path, filepath.Dir(tree), "::/")
+	run(t, append([]string{"mdel", "-i", path}, removed...)...)
+	run(t, "mcopy", "-i", path, holes, "::/")
+}
+
+func openFile(t testing.TB, path string) (*fileSystem, *os.File) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	st, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := open(file, st.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened, file
+}
+
+// allocation collects and checks what Allocated gives.
+func allocation(t testing.TB, opened filesystem.FileSystem) []extent.Extent {
+	t.Helper()
+	list, err := extent.Collect(opened.Allocated())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := opened.Info()
+	if err := extent.Validate(list, info.Size); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if e.Offset%info.BlockSize != 0 || e.Length%info.BlockSize != 0 {
+			t.Fatalf("extent %v is not of whole blocks", e)
+		}
+	}
+	if used := extent.Total(list); used != info.Used {
+		t.Errorf("Used %d, extents hold %d", info.Used, used)
+	}
+	return list
+}
+
+// copyAllocated copies the extents of file onto a volume full of garbage.
+func copyAllocated(t testing.TB, file *os.File, list []extent.Extent) string {
+	t.Helper()
+	st, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "copy")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	garbage := noise(rand.New(rand.NewPCG(7, 8)), 1<<20)
+	for _, e := range extent.Invert(list, st.Size()) {
+		for done := int64(0); done < min(e.Length, 16<<20); {
+			n, err := out.WriteAt(garbage[:min(int64(len(garbage)), e.Length-done)], e.Offset+done)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done += int64(n)
+		}
+	}
+	if err := out.Truncate(st.Size()); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if _, err := io.Copy(io.NewOffsetWriter(out, e.Offset), io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// sums are the checksums of all files of a volume, read by mtools.
+func sums(t testing.TB, path string) map[string][32]byte {
+	t.Helper()
+	dir := t.TempDir()
+	run(t, "mcopy", "-s", "-n", "-i", path, "::/*", dir)
+	return treeSums(t, dir)
+}
+
+func treeSums(t testing.TB, dir string) map[string][32]byte {
+	t.Helper()
+	out := map[string][32]byte{}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		out[strings.TrimPrefix(p, dir)] = sha256.Sum256(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// fsck runs fsck.fat and gives the used clusters that it counts, and the byte
+// of the first cluster.
+func fsck(t testing.TB, path string) (used, data int64) {
+	t.Helper()
+	cmd := exec.Command(tool(t, "fsck.fat"), "-nv", path)
+	printed, err := cmd.CombinedOutput()
+	out := string(printed)
+	// mkfs.fat forgets bad clusters when it counts the free ones.
+	if err != nil && !strings.Contains(out, "Free cluster summary wrong (73273 vs. really 73267)") {
+		t.Fatalf("fsck.fat: %v\n%s", err, out)
+	}
+	m := regexp.MustCompile(`files, (\d+)/\d+ clusters`).FindStringSubmatch(out)
+	d := regexp.MustCompile(`Data area starts at byte (\d+)`).FindStringSubmatch(out)
+	if m == nil || d == nil {
+		t.Fatalf("fsck.fat prints no clusters:\n%s", out)
+	}
+	used, _ = strconv.ParseInt(m[1], 10, 64)
+	data, _ = strconv.ParseInt(d[1], 10, 64)
+	return used, data
+}
+
+func TestMatrix(t *testing.T) {
+	for _, tt := range cases {
+		t.Run(tt.name, func(t *testing.T) {
+			path := makeVolume(t, tt.kib, tt.args)
+			opened, file := openFile(t, path)
+			list := allocation(t, opened)
+			info := opened.Info()
+			for tag, value := range map[string]string{"TYPE": info.Type, "LABEL": info.Label, "UUID": info.UUID} {
+				if want := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", tag, path)); value != want {
+					t.Errorf("%s %q, blkid says %q", tag, value, want)
+				}
+			}
+			if want := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", "VERSION", path)); want != fmt.Sprint("FAT", opened.width) {
+				t.Errorf("FAT%d, blkid says %s", opened.width, want)
+			}
+			if info.State != filesystem.Clean {
+				t.Errorf("info %+v", info)
+			}
+			copied := copyAllocated(t, file, list)
+			if !strings.Contains(tt.args, "-f 4") { // fsck.fat knows one FAT and two
+				clusters, data := fsck(t, copied)
+				if want := data + clusters*opened.clusterSize; info.Used != want {
+					t.Errorf("%d bytes in use, fsck.fat says %d", info.Used, want)
+				}
+			}
+			if tt.args == fewClusters {
+				return
+			}
+			if want := sums(t, path); len(want) != 41 || !maps.Equal(sums(t, copied), want) {
+				t.Errorf("the files of the copy (of %d) are not the same", len(want))
+			}
+		})
+	}
+}
+
+// TestAgainstPartclone holds the count of used sectors against that of
+// partclone, whose programs sleep for seconds: they run at the same time.
+// FAT12 is left out, since partclone 0.3.23 takes its entries for others. It
+// leaves out bad clusters, which we keep as reserved: six of 512 bytes here.
+func TestAgainstPartclone(t *testing.T) {
+	tool(t, "partclone.fat")
+	var wg sync.WaitGroup
+	for _, tt := range cases {
+		if strings.Contains(tt.args, "-F 12") || tt.kib > 100_000 {
+			continue
+		}
+		path := makeVolume(t, tt.kib, tt.args)
+		opened, _ := openFile(t, path)
+		info := opened.Info()
+		bad := int64(strings.Count(tt.args, "BAD") * 6)
+		wg.Go(func() {
+			out, err := exec.Command("partclone.fat", "-c", "-d", "-s", path, "-O", "/dev/null", "-L", "/dev/null", "-B", "-F").CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: partclone.fat: %v %s", tt.name, err, bytes.TrimSpace(out))
+				return
+			}
+			m := regexp.MustCompile(`Space in use: .* = (\d+) Blocks`).FindSubmatch(out)
+			if m == nil {
+				t.Errorf("%s: partclone.fat prints no used blocks: %s", tt.name, out)
+				return
+			}
+			if blocks, _ := strconv.ParseInt(string(m[1]), 10, 64); (blocks+bad)*info.BlockSize != info.Used {
+				t.Errorf("%s: %d bytes in use, partclone says %d blocks of %d", tt.name, info.Used, blocks, info.BlockSize)
+			}
+		})
+	}
+	wg.Wait()
+}
