@@ -194,7 +194,7 @@ func (d *directory) foreignFile(v *image.Volume, base string) {
 
 // foreignUsed reads the head of a volume's stream; -1 where that cannot be done.
 func (d *directory) foreignUsed(v image.Volume) (used, blockSize int64) {
-	f := &forward{d, v}
+	f := &forward{directory: d, volume: v}
 	in, err := f.unpack()
 	if err != nil {
 		return -1, 0

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -29,12 +30,25 @@ const maxWindow = 128 << 20
 type forward struct {
 	directory *directory
 	volume    image.Volume
+	read      atomic.Int64 // stored bytes that were read
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 var _ image.Saved = (*forward)(nil)
 
 func openForward(d *directory, v image.Volume) (*forward, error) {
-	f := &forward{d, v}
+	f := &forward{directory: d, volume: v}
 	in, err := f.unpack()
 	if err != nil {
 		return nil, err
@@ -94,7 +108,7 @@ func (f *forward) unpack() (_ *stream, err error) {
 			return nil, err
 		}
 		s.closers = append(s.closers, func() { r.Close() })
-		readers = append(readers, io.NewSectionReader(r, 0, r.Size()))
+		readers = append(readers, counted{io.NewSectionReader(r, 0, r.Size()), &f.read})
 	}
 	in := bufio.NewReaderSize(io.MultiReader(readers...), 1<<20)
 	whole, _ := splitFile(f.volume.File)

@@ -17,6 +17,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
+	"doppel.live/internal/progress"
 	"doppel.live/internal/record"
 	"doppel.live/internal/store"
 	"doppel.live/internal/store/dir"
@@ -184,9 +185,21 @@ func openImage(t testing.TB, s store.Store, name string) image.Image {
 
 func verify(t testing.TB, s store.Store, name string) Report {
 	t.Helper()
-	report, err := Verify(context.Background(), s, name, nil)
+	var last progress.Event
+	report, err := Verify(context.Background(), s, name, func(e progress.Event) {
+		if e.Kind == progress.Warning {
+			return
+		}
+		if e.Done < last.Done || e.Done > e.Total || e.StepDone > e.StepTotal {
+			t.Errorf("%s: after %+v comes %+v", name, last, e)
+		}
+		last = e
+	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if report.Restorable && (last.Done != last.Total || last.Total == 0 || last.Done != report.Bytes) {
+		t.Errorf("%s: %d bytes were checked, the last event is %+v", name, report.Bytes, last)
 	}
 	return report
 }

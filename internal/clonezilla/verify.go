@@ -26,20 +26,20 @@ import (
 type verifier struct {
 	*directory
 	ctx    context.Context
-	report progress.Func
+	meter  *progress.Meter
 	result Report
-	sums   map[string][]byte // what the list of sums says, by file
-	hash   func() hash.Hash  // of that list
-	seen   map[string]bool   // files whose sum was compared
-	done   int64             // stored bytes
-	total  int64
+
+	sums    map[string][]byte // what the list of sums says, by file
+	hash    func() hash.Hash  // of that list
+	seen    map[string]bool   // files whose sum was compared
+	counted map[string]bool   // foreign files that were counted with their volume
 }
 
 // Verify reads every byte of an image and checks every checksum. What is wrong
 // with the image stands in the Report; the error is for what kept Verify from
 // looking. It reports Start, Step, Advance and Warning events.
 func Verify(ctx context.Context, s store.Store, name string, report progress.Func) (Report, error) {
-	v := &verifier{ctx: ctx, report: report, seen: make(map[string]bool)}
+	v := &verifier{ctx: ctx, meter: &progress.Meter{Report: report}, seen: make(map[string]bool), counted: make(map[string]bool)}
 	v.result = Report{Image: clean(name), Volumes: []VolumeReport{}, Problems: []string{}, Warnings: []string{}}
 	var err error
 	if v.directory, err = openDirectory(s, name); err != nil {
@@ -49,10 +49,11 @@ func Verify(ctx context.Context, s store.Store, name string, report progress.Fun
 		}
 		return v.result, err
 	}
+	var total int64 // stored bytes
 	for _, e := range v.entries {
-		v.total += e.Size
+		total += e.Size
 	}
-	report.Report(progress.Event{Kind: progress.Start, Text: "checking " + v.result.Image, Total: v.total})
+	v.meter.Start("checking "+v.result.Image, total)
 	v.readSums()
 	for _, d := range v.manifest.Disks {
 		for _, volume := range d.Volumes {
@@ -61,6 +62,7 @@ func Verify(ctx context.Context, s store.Store, name string, report progress.Fun
 			}
 		}
 	}
+	v.meter.Step("checking lists and sums", "", total-v.meter.Done())
 	if err := v.files(); err != nil {
 		return v.result, err
 	}
@@ -77,14 +79,13 @@ func (v *verifier) problem(err error) {
 
 func (v *verifier) warn(text string) {
 	v.result.Warnings = append(v.result.Warnings, text)
-	v.report.Report(progress.Event{Kind: progress.Warning, Text: text})
+	v.meter.Warn(text)
 }
 
 // advance counts stored bytes that were read.
 func (v *verifier) advance(n int64) {
-	v.done += n
 	v.result.Bytes += n
-	v.report.Report(progress.Event{Kind: progress.Advance, Done: v.done, Total: v.total})
+	v.meter.Add(n)
 }
 
 var sumLine = regexp.MustCompile(`^([0-9a-f]+)  ([^/\x00-\x1f]+)$`)
@@ -149,7 +150,11 @@ func parseSums(data []byte, size int) (map[string][]byte, error) {
 // volume checks one volume. The error is for a stop by the context.
 func (v *verifier) volume(volume image.Volume) error {
 	r := VolumeReport{Name: volume.Name, Problems: []string{}}
-	v.report.Report(progress.Event{Kind: progress.Step, Text: "checking " + volume.Name, Volume: volume.Name, StepTotal: v.entries[volume.File].Size})
+	var size int64
+	for _, part := range v.parts(volume.File) {
+		size += v.entries[part].Size
+	}
+	v.meter.Step("checking "+volume.Name, volume.Name, size)
 	saved, err := v.open(volume)
 	if err == nil {
 		switch s := saved.(type) {
@@ -195,11 +200,11 @@ func (v *verifier) frames(s *framed, r *VolumeReport) error {
 		whole.Write(j.packData)
 		r.Frames++
 		r.Bytes += int64(j.used) * s.blockSize
+		v.advance(int64(j.stored))
 		if j.kind == kindSeek {
 			return checkSeekTable(j.packData, sizes)
 		}
 		sizes = append(sizes, seekSize{j.stored, j.plain})
-		v.advance(int64(j.stored))
 		return v.ctx.Err()
 	})
 	if err != nil {
@@ -247,9 +252,22 @@ func checkSeekTable(data []byte, want []seekSize) error {
 
 // stream reads a foreign volume to its end; its checksums are checked on the way.
 func (v *verifier) stream(s *forward, r *VolumeReport) error {
+	var rest int64 // stored bytes that were not counted yet
+	for _, part := range s.directory.parts(s.volume.File) {
+		v.counted[part] = true
+		rest += v.entries[part].Size
+	}
+	s.read.Store(0) // its header was read before
 	records := s.Records(v.ctx)
 	for {
 		rec, err := records.ReadRecord()
+		n := min(s.read.Swap(0), rest)
+		if err == io.EOF {
+			n = rest
+		}
+		if rest -= n; n > 0 {
+			v.advance(n)
+		}
 		if err == io.EOF {
 			return nil
 		}
@@ -312,7 +330,9 @@ func (v *verifier) fileProblem(file string, err error) {
 
 // file checks one file that is no volume.
 func (v *verifier) file(file string) error {
-	v.advance(v.entries[file].Size)
+	if !v.counted[file] {
+		v.advance(v.entries[file].Size)
+	}
 	switch {
 	case strings.HasSuffix(file, "SUMS"), file == fileID:
 		return nil // see checkChain; Clonezilla lists neither
