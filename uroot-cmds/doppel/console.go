@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -85,7 +86,23 @@ func (c *console) line(w io.Writer, text string) {
 		fmt.Fprintf(c.out, "\r%s\r", strings.Repeat(" ", c.drawn))
 		c.drawn = 0
 	}
-	fmt.Fprintln(w, text)
+	fmt.Fprintln(w, printable(text))
+}
+
+// printable shows what no terminal should get as dots: labels and names come
+// from disks that anybody may have written.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '.'
+		}
+		return r
+	}, strings.ReplaceAll(text, "\n", "; ")) // errors that were joined
+}
+
+// say prints one line.
+func (c *console) say(format string, args ...any) {
+	c.line(c.out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
 // clock writes seconds as minutes and seconds, or with hours.

@@ -44,7 +44,7 @@ func runDisks(ctx context.Context, c *console, args []string) error {
 		}{disks})
 	}
 	if len(disks) == 0 {
-		fmt.Fprintln(c.out, "There is no disk.")
+		c.say("There is no disk.")
 	}
 	for _, d := range disks {
 		showDisk(c, d)
@@ -68,18 +68,18 @@ func showDisk(c *console, d inventory.Disk) {
 	if d.ReadOnly {
 		facts = append(facts, "read-only")
 	}
-	fmt.Fprintf(c.out, "%s  %s\n", d.Path, strings.Join(facts, ", "))
+	c.say("%s  %s", d.Path, strings.Join(facts, ", "))
 	if d.Health.State != "unknown" {
-		fmt.Fprintf(c.out, "  health: %s (%s)\n", d.Health.State, d.Health.Text)
+		c.say("  health: %s (%s)", d.Health.State, d.Health.Text)
 	}
 	if len(d.Partitions) == 0 {
-		fmt.Fprintf(c.out, "  %s\n", d.Contents)
+		c.say("  %s", d.Contents)
 	}
 	for _, p := range d.Partitions {
-		fmt.Fprintln(c.out, strings.TrimRight(partitionLine(p), " "))
+		c.say("%s", partitionLine(p))
 	}
 	for _, use := range d.InUse {
-		fmt.Fprintf(c.out, "  %s\n", use)
+		c.say("  %s", use)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"doppel.live/internal/clonezilla"
+	"doppel.live/internal/inventory"
+	"doppel.live/internal/plan"
 	"doppel.live/internal/store"
 )
 
@@ -436,5 +438,22 @@ func TestProgressLine(t *testing.T) {
 	}
 	if a, b := newUUID(), newUUID(); a == b || len(a) != 36 || a[14] != '4' {
 		t.Error(a, b)
+	}
+}
+
+// A label may hold what makes a terminal do things.
+func TestLabelsDoNothingToTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	c := &console{out: &out, err: &out}
+	showDisk(c, inventory.Disk{Contents: "\x9b2J", Partitions: []inventory.Partition{{Name: "sda1", Label: "a\x1b[2J\nb", FileSystem: "ext4"}}})
+	c.steps([]plan.Step{{Volume: "\x1b]0;x\a"}})
+	c.result(failed, "first\nsecond", "look")
+	for _, r := range strings.ReplaceAll(out.String(), "\n", "") {
+		if r < ' ' || r > '~' {
+			t.Fatalf("%q", out.String())
+		}
+	}
+	if !strings.Contains(out.String(), "a.[2J; b") || !strings.Contains(out.String(), "first; second\nNext: look.") {
+		t.Errorf("%q", out.String())
 	}
 }

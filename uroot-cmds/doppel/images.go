@@ -89,10 +89,10 @@ func listImages(c *console, place string) error {
 		}{place, all})
 	}
 	if len(all) == 0 {
-		fmt.Fprintf(c.out, "There are no images in %s.\n", place)
+		c.say("There are no images in %s.", place)
 	}
 	for _, s := range all {
-		fmt.Fprintf(c.out, "%-24s %-16s %10s  %s\n", s.Name, date(s.Created), blockdev.Bytes(s.Stored), holds(s))
+		c.say("%-24s %-16s %10s  %s", s.Name, date(s.Created), blockdev.Bytes(s.Stored), holds(s))
 	}
 	return nil
 }
@@ -139,11 +139,11 @@ func showImage(c *console, images, spec string) error {
 	if c.json {
 		return c.print(m)
 	}
-	fmt.Fprintf(c.out, "%s  saved %s by %s\n", name, date(m.Created), m.Tool)
+	c.say("%s  saved %s by %s", name, date(m.Created), m.Tool)
 	for _, k := range m.Disks {
-		fmt.Fprintf(c.out, "%s  %s, %s table\n", k.Name, strings.TrimSpace(blockdev.Bytes(k.Size)+" "+k.Model+" "+k.Serial), k.Scheme)
+		c.say("%s  %s, %s table", k.Name, strings.TrimSpace(blockdev.Bytes(k.Size)+" "+k.Model+" "+k.Serial), k.Scheme)
 		for _, v := range k.Volumes {
-			fmt.Fprintf(c.out, "  %-14s %-12s %10s  %10s saved  %-7s %s\n", v.Name, v.FileSystem, blockdev.Bytes(v.Size), blockdev.Bytes(v.Used), v.Method, v.Label)
+			c.say("  %-14s %-12s %10s  %10s saved  %-7s %s", v.Name, v.FileSystem, blockdev.Bytes(v.Size), blockdev.Bytes(v.Used), v.Method, v.Label)
 		}
 	}
 	return nil

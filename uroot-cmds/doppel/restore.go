@@ -222,10 +222,11 @@ func (c *console) showRestore(p *plan.Restore, only bool) error {
 		c.report(progress.Event{Kind: progress.Plan, Plan: p})
 		return c.refusals(p.Refusals, only)
 	}
-	fmt.Fprintf(c.out, "From image %s\nTo %s\n", p.Image, person(p.Target))
+	c.say("From image %s", p.Image)
+	c.say("To %s", person(p.Target))
 	c.steps(p.Steps)
 	if len(p.Refusals) == 0 {
-		fmt.Fprintf(c.out, "%s to write%s; consent code %s\n", blockdev.Bytes(p.Bytes), duration(p.Seconds), p.Consent)
+		c.say("%s to write%s; consent code %s", blockdev.Bytes(p.Bytes), duration(p.Seconds), p.Consent)
 	}
 	c.warnings(p.Warnings)
 	return c.refusals(p.Refusals, only)

@@ -240,9 +240,9 @@ func (c *console) showSave(p *plan.Save, only bool) error {
 		return c.refusals(p.Refusals, only)
 	}
 	for _, d := range p.Sources {
-		fmt.Fprintf(c.out, "From %s\n", person(d))
+		c.say("From %s", person(d))
 	}
-	fmt.Fprintf(c.out, "To image %s in %s\n", p.Image, p.Place)
+	c.say("To image %s in %s", p.Image, p.Place)
 	c.steps(p.Steps)
 	about := ""
 	if p.Stored > 0 {
@@ -251,7 +251,7 @@ func (c *console) showSave(p *plan.Save, only bool) error {
 	if p.Free >= 0 {
 		about += fmt.Sprintf(", %s free", blockdev.Bytes(p.Free))
 	}
-	fmt.Fprintf(c.out, "%s to read%s%s\n", blockdev.Bytes(p.Bytes), about, duration(p.Seconds))
+	c.say("%s to read%s%s", blockdev.Bytes(p.Bytes), about, duration(p.Seconds))
 	c.warnings(p.Warnings)
 	return c.refusals(p.Refusals, only)
 }
@@ -267,7 +267,7 @@ func (c *console) steps(steps []plan.Step) {
 		if kind == "" {
 			kind = "-"
 		}
-		fmt.Fprintln(c.out, strings.TrimRight(fmt.Sprintf("  %-14s %-12s %-6s %10s of %-10s %s", s.Volume, kind, s.Method, blockdev.Bytes(s.Bytes), blockdev.Bytes(s.Size), s.Reason), " "))
+		c.say("  %-14s %-12s %-6s %10s of %-10s %s", s.Volume, kind, s.Method, blockdev.Bytes(s.Bytes), blockdev.Bytes(s.Size), s.Reason)
 	}
 }
 
