@@ -186,7 +186,14 @@ func (s System) liesOn(path string, d Disk) (bool, error) {
 	if d.Transport == "file" {
 		// An image folder inside the file would be a loop device over it,
 		// which is in use anyway.
-		rel, err := filepath.Rel(path, d.Path)
+		whole, err := filepath.Abs(path)
+		if err == nil {
+			whole, err = filepath.EvalSymlinks(whole)
+		}
+		if err != nil {
+			return false, err
+		}
+		rel, err := filepath.Rel(whole, d.Path)
 		return err == nil && filepath.IsLocal(rel), err
 	}
 	behind, err := s.Behind(path)

@@ -47,3 +47,20 @@ func TestFilesInUse(t *testing.T) {
 	l.expect(refused, "target.img is mounted at", "save", "./target.img", "mounted")
 	l.expect(done, "is saved", "save", "./source.img", "unmounted", "--compress", "fast")
 }
+
+// What lies in the image folder is no target, however the folder is named, and
+// a folder that holds something else is no image.
+func TestImageFolderIsNoTarget(t *testing.T) {
+	l := newLab(t)
+	l.expect(done, "", "save", "source.img", "lab", "--compress", "fast")
+	l.random("images/lab/spare", 64*mib, 0, 0)
+	t.Chdir(l.dir)
+	for _, images := range []string{"images", "./images/../images", l.path("images")} {
+		l.expect(refused, "the image folder", "restore", "lab", "images/lab/spare", "--images", images, "--yes")
+	}
+	if err := os.Mkdir("images/photos", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(refused, "that is no image: choose another name", "save", "source.img", "photos")
+	l.expect(done, "(unknown ext4 swap)", "images")
+}

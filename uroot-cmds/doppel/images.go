@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -118,7 +119,7 @@ func holds(s clonezilla.Summary) string {
 	}
 	kinds := []string{}
 	for _, v := range s.Volumes {
-		kinds = append(kinds, v.FileSystem)
+		kinds = append(kinds, cmp.Or(v.FileSystem, "unknown"))
 	}
 	return fmt.Sprintf("%s (%s)", strings.Join(parts, ", "), strings.Join(kinds, " "))
 }

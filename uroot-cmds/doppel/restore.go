@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -63,14 +64,14 @@ type restoreFlags struct {
 
 // restoreFlags reads the command line.
 func (c *console) restoreFlags(args []string) (images string, f restoreFlags, rest []string, err error) {
-	fs := flag.NewFlagSet("restore", flag.ContinueOnError)
-	place := imagesFlag(fs)
-	fs.BoolVar(&f.plan, "plan", false, "")
-	fs.BoolVar(&f.yes, "yes", false, "")
-	fs.BoolVar(&f.verify, "verify", false, "")
-	fs.StringVar(&f.consent, "consent", "", "")
-	fs.Var(&f.only, "only", "")
-	rest, err = c.parse(fs, "restore", args)
+	set := flag.NewFlagSet("restore", flag.ContinueOnError)
+	place := imagesFlag(set)
+	set.BoolVar(&f.plan, "plan", false, "")
+	set.BoolVar(&f.yes, "yes", false, "")
+	set.BoolVar(&f.verify, "verify", false, "")
+	set.StringVar(&f.consent, "consent", "", "")
+	set.Var(&f.only, "only", "")
+	rest, err = c.parse(set, "restore", args)
 	switch {
 	case err != nil:
 	case len(rest) != 2:
@@ -146,24 +147,27 @@ func (r *restoring) prepare(only []string) (*plan.Restore, error) {
 		return nil, err
 	}
 	r.refuse(p)
-	r.openVolumes(p)
-	return p, nil
+	return p, r.openVolumes(p)
 }
 
 // openVolumes adds to the plan which volumes the image cannot give: better now
 // than when the target is wiped.
-func (r *restoring) openVolumes(p *plan.Restore) {
+func (r *restoring) openVolumes(p *plan.Restore) error {
 	for _, s := range p.Steps {
 		if s.Method == image.Absent {
 			continue
 		}
 		v, err := r.image.Open(s.Index)
-		if err != nil {
+		switch {
+		case err == nil:
+			v.Close()
+		case !errors.Is(err, image.ErrDamaged) && !errors.Is(err, fs.ErrNotExist):
+			return err
+		default:
 			p.Refusals = append(p.Refusals, fmt.Sprintf("%v: check the image with doppel verify, restore only what is whole (--only), or take another image", err))
-			continue
 		}
-		v.Close()
 	}
+	return nil
 }
 
 // refuse adds to the plan why the target cannot be opened for writing.

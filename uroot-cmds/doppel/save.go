@@ -205,6 +205,8 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 		return nil
 	}
 	switch _, err := d.List(name); {
+	case err == nil && notImage(d, name):
+		s.input.Problem = fmt.Sprintf("%s has a folder called %s that is no image: choose another name", place, name)
 	case err == nil:
 		s.input.Problem = fmt.Sprintf("%s has something called %s already: choose another name, or remove it with doppel images remove %s", place, name, name)
 	case !errors.Is(err, fs.ErrNotExist):
@@ -217,6 +219,11 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 		s.input.Ratio = 1
 	}
 	return nil
+}
+
+func notImage(d *dir.Dir, name string) bool {
+	_, err := clonezilla.Summarize(d, name)
+	return errors.Is(err, clonezilla.ErrNoImage)
 }
 
 func (s *saving) run(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) error {
