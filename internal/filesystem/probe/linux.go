@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/btrfs"
 	"doppel.live/internal/filesystem/ext"
 )
 
@@ -59,7 +60,7 @@ func bounded(n uint64, block int64) int64 {
 	return int64(n) * block
 }
 
-// btrfs: superblock at 64 KiB, mirrors at 64 MiB and 256 GiB.
+// btrfsX: superblock at 64 KiB, mirrors at 64 MiB and 256 GiB.
 //
 //	32   16   UUID of the file system
 //	48   8    own address
@@ -68,7 +69,7 @@ func bounded(n uint64, block int64) int64 {
 //	136  8    number of devices
 //	144  4    sector size, its block
 //	299  256  label
-func btrfs(v *volume) *found {
+func btrfsX(v *volume) *found {
 	const first = 64 << 10
 	var h *found
 	for _, at := range []int64{first, 64 << 20, 256 << 30} {
@@ -89,7 +90,22 @@ func btrfs(v *volume) *found {
 			}
 		}
 	}
+	if h != nil && h.reason == "" {
+		h.openBtrfs(v)
+	}
 	return h
+}
+
+func (h *found) openBtrfs(v *volume) {
+	fs, err := btrfs.Open(v.r, v.size)
+	switch {
+	case err != nil:
+		h.reason = err.Error()
+	case fs.Info().State == filesystem.Dirty:
+		h.reason = "errors were found in it: run btrfs check to have only used blocks saved"
+	default:
+		h.fs, h.info = fs, fs.Info()
+	}
 }
 
 // f2fs: superblock at byte 1024, its copy 4096 bytes behind.

@@ -63,7 +63,7 @@ func formats() []format {
 		{swap, false},
 		{extX, false},
 		{xfs, false},
-		{btrfs, false},
+		{btrfsX, false},
 		{ntfs, false},
 		{exfat, false},
 		{vfat, false},
