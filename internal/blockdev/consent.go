@@ -16,8 +16,9 @@ import (
 // with what was consented to, and kept before it is overwritten.
 const edge = 1 << 20
 
-// Describe says in one line what lies on a device.
-type Describe func(r io.ReaderAt, size, sectorSize int64) (string, error)
+// Describe says in one line what lies on a device, and marks where somebody who
+// uses it leaves traces, such as the superblock that each mount changes.
+type Describe func(r io.ReaderAt, size, sectorSize int64) (line string, marks []extent.Extent, err error)
 
 // Consent is the device that somebody agreed to overwrite, as it was shown to
 // them.
@@ -25,7 +26,7 @@ type Consent struct {
 	Path, Model, Serial string
 	Size                int64  // bytes
 	Contents            string // one line
-	Digest              string // SHA-256 of the first and the last MiB, hex
+	Digest              string // SHA-256 of the first and the last MiB and of what is marked, hex
 }
 
 // Code is a short digest of the consent, which a command line can carry.
@@ -103,22 +104,22 @@ func (s System) Examine(path string, describe Describe) (Consent, error) {
 
 func examine(d Disk, r io.ReaderAt, describe Describe) (Consent, error) {
 	c := Consent{Path: d.Path, Model: d.Model, Serial: d.Serial, Size: d.Size}
-	sum, err := edgeDigest(r, d.Size)
-	if err != nil {
-		return c, fmt.Errorf("%s: %w", d.Path, err)
-	}
-	c.Digest = sum
+	var marks []extent.Extent
+	var err error
 	if describe != nil {
-		if c.Contents, err = describe(r, d.Size, d.SectorSize); err != nil {
+		if c.Contents, marks, err = describe(r, d.Size, d.SectorSize); err != nil {
 			return c, fmt.Errorf("%s: %w", d.Path, err)
 		}
+	}
+	if c.Digest, err = digest(r, append(edges(d.Size), marks...)); err != nil {
+		return c, fmt.Errorf("%s: %w", d.Path, err)
 	}
 	return c, nil
 }
 
-func edgeDigest(r io.ReaderAt, size int64) (string, error) {
+func digest(r io.ReaderAt, list []extent.Extent) (string, error) {
 	h := sha256.New()
-	for _, e := range edges(size) {
+	for _, e := range list {
 		if _, err := io.Copy(h, io.NewSectionReader(r, e.Offset, e.Length)); err != nil {
 			return "", err
 		}

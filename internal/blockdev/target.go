@@ -181,38 +181,11 @@ func groupOf(name string) string {
 	return strings.ReplaceAll(group, hyphen, "-")
 }
 
-// liesOn says whether a file or folder lies on the device.
-func (s System) liesOn(path string, d Disk) (bool, error) {
-	if d.Transport == "file" {
-		// An image folder inside the file would be a loop device over it,
-		// which is in use anyway.
-		whole, err := filepath.Abs(path)
-		if err == nil {
-			whole, err = filepath.EvalSymlinks(whole)
-		}
-		if err != nil {
-			return false, err
-		}
-		rel, err := filepath.Rel(whole, d.Path)
-		return err == nil && filepath.IsLocal(rel), err
-	}
-	behind, err := s.Behind(path)
-	if err != nil {
-		return false, err
-	}
-	for _, name := range behind {
-		if name == d.Name {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // refusal names the device with what can still be read of it.
 func (d Disk) refusal(o Options, reason, next string) *Refusal {
 	c := Consent{Path: d.Path, Model: d.Model, Serial: d.Serial, Size: d.Size}
 	if f, err := os.Open(d.Path); err == nil && o.Describe != nil {
-		c.Contents, _ = o.Describe(f, d.Size, d.SectorSize)
+		c.Contents, _, _ = o.Describe(f, d.Size, d.SectorSize)
 		f.Close()
 	}
 	return &Refusal{Device: c, Reason: reason, Next: next}

@@ -343,6 +343,33 @@ func (s System) Behind(path string) ([]string, error) {
 	return nil, nil
 }
 
+// liesOn says whether a file or folder lies on the device.
+func (s System) liesOn(path string, d Disk) (bool, error) {
+	if d.Transport == "file" {
+		// An image folder inside the file would be a loop device over it,
+		// which is in use anyway.
+		whole, err := filepath.Abs(path)
+		if err == nil {
+			whole, err = filepath.EvalSymlinks(whole)
+		}
+		if err != nil {
+			return false, err
+		}
+		rel, err := filepath.Rel(whole, d.Path)
+		return err == nil && filepath.IsLocal(rel), err
+	}
+	behind, err := s.Behind(path)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range behind {
+		if name == d.Name {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // below gives name, its disk and everything under them.
 func (s System) below(name string, depth int) []string {
 	if depth > 8 {

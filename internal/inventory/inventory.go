@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"doppel.live/internal/blockdev"
+	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
 	"doppel.live/internal/filesystem/probe"
 	"doppel.live/internal/image"
@@ -73,13 +74,24 @@ func (c *Contents) add(r io.ReaderAt, v Volume) {
 	c.Volumes = append(c.Volumes, v)
 }
 
-// Describe says in one line what lies on a device. It is a blockdev.Describe.
-func Describe(r io.ReaderAt, size, sectorSize int64) (string, error) {
+// markLength covers the superblocks and boot sectors at the start of a volume:
+// those of ext, XFS, btrfs and FAT change whenever they are mounted for writing.
+const markLength = 128 << 10
+
+// Describe says in one line what lies on a device, and marks the start of each
+// volume. It is a blockdev.Describe.
+func Describe(r io.ReaderAt, size, sectorSize int64) (string, []extent.Extent, error) {
 	c, err := Look(r, "", size, sectorSize)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return c.line(r, size), nil
+	var marks []extent.Extent
+	for _, v := range c.Volumes {
+		if v.Offset >= 0 && v.Offset < size { // a table may say anything
+			marks = append(marks, extent.Extent{Offset: v.Offset, Length: min(markLength, max(v.Size, 0), size-v.Offset)})
+		}
+	}
+	return c.line(r, size), marks, nil
 }
 
 func (c *Contents) line(r io.ReaderAt, size int64) string {

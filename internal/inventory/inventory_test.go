@@ -65,7 +65,7 @@ func TestLookSaysWhatLiesOnADisk(t *testing.T) {
 		"unknown data": append(bytes.Repeat([]byte{7}, 512), make([]byte, 4*mib)...),
 		`swap "pages"`: d[mib : 5*mib],
 	} {
-		if got, err := Describe(bytes.NewReader(b), int64(len(b)), 512); got != want || err != nil {
+		if got, _, err := Describe(bytes.NewReader(b), int64(len(b)), 512); got != want || err != nil {
 			t.Errorf("%q, want %q (%v)", got, want, err)
 		}
 	}

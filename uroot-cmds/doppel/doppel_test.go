@@ -241,6 +241,15 @@ func TestSaveVerifyRestore(t *testing.T) {
 	l.expect(done, "was compared", "restore", "lab", "target.img", "--consent", code, "--verify")
 	l.restored()
 	l.expect(refused, "on what the target is now", "restore", "lab", "target.img", "--consent", code)
+	// A file was written to what was restored, far from table and disk edges.
+	code = l.code("restore", "lab", "target.img", "--plan", "--json")
+	target := l.read("target.img")
+	if err := os.WriteFile(l.path("part"), target[3*mib:35*mib], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l.tool("", "debugfs", "-w", "-R", "write "+l.path("swap")+" new", l.path("part"))
+	l.copyInto("part", "target.img", 3*mib)
+	l.expect(refused, "on what the target is now", "restore", "lab", "target.img", "--consent", code)
 	l.answer("YES", done, "is restored", "restore", "--images", l.path("images"), "lab", "target.img")
 	l.restored()
 	kept, _ := filepath.Glob(l.path("log/*-restore-lab*/target.img-0.before"))

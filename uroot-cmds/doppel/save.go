@@ -151,7 +151,7 @@ func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool
 	if len(ch.numbers) > 0 {
 		s.manifest.WholeDisk = false
 	}
-	contents, err := inventory.Describe(src, d.Size, d.SectorSize)
+	contents, _, err := inventory.Describe(src, d.Size, d.SectorSize)
 	if err != nil {
 		return err
 	}
