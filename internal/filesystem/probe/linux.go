@@ -7,6 +7,7 @@ import (
 	"doppel.live/internal/filesystem"
 	"doppel.live/internal/filesystem/btrfs"
 	"doppel.live/internal/filesystem/ext"
+	"doppel.live/internal/filesystem/xfs"
 )
 
 // extX: superblock at byte 1024, magic 53 EF at its byte 56.
@@ -32,7 +33,7 @@ func extX(v *volume) *found {
 	return h
 }
 
-// xfs: superblock at 0, big-endian.
+// xfsX: superblock at 0, big-endian.
 //
 //	0    4   "XFSB"
 //	4    4   block size
@@ -40,7 +41,7 @@ func extX(v *volume) *found {
 //	32   16  UUID
 //	108  12  label
 //	120  1   log2 of the block size
-func xfs(v *volume) *found {
+func xfsX(v *volume) *found {
 	sb := v.at(0, 512)
 	if sb == nil || !v.has(0, "XFSB") || !powerOfTwo(be.Uint32(sb[4:]), 512, 65536) || sb[120] > 16 || 1<<sb[120] != be.Uint32(sb[4:]) {
 		return nil
@@ -49,6 +50,20 @@ func xfs(v *volume) *found {
 	h.info.UUID, h.info.Label = uuid(sb[32:48]), text(sb[108:120])
 	h.info.BlockSize = int64(be.Uint32(sb[4:]))
 	h.info.Size = bounded(be.Uint64(sb[8:]), h.info.BlockSize)
+	fs, err := xfs.Open(v.r, v.size)
+	if err != nil {
+		h.reason = err.Error()
+		return h
+	}
+	h.info = fs.Info()
+	switch h.info.State {
+	case filesystem.Recovery:
+		h.reason = "its log must be replayed: mount and unmount it once to have only used blocks saved"
+	case filesystem.Dirty:
+		h.reason = "it is marked as damaged: run xfs_repair to have only used blocks saved"
+	default:
+		h.fs = fs
+	}
 	return h
 }
 

@@ -62,7 +62,7 @@ func formats() []format {
 		{vmfs, true},
 		{swap, false},
 		{extX, false},
-		{xfs, false},
+		{xfsX, false},
 		{btrfsX, false},
 		{ntfs, false},
 		{exfat, false},
