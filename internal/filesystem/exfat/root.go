@@ -132,9 +132,13 @@ func (f *fileSystem) readRoot() error {
 	if err != nil {
 		return err
 	}
-	root, err := f.chain(f.boot.root(), f.boot.clusters())
-	if err != nil {
+	most := min(maxRootBytes>>f.boot.clusterShift(), f.boot.clusters())
+	root, err := f.chain(f.boot.root(), most+1)
+	switch {
+	case err != nil:
 		return err
+	case extent.Total(root) > most:
+		return formatError(at, "root directory without end")
 	}
 	f.inUse = slices.Concat(root, f.bitmap, table)
 	slices.SortFunc(f.inUse, func(a, b extent.Extent) int { return cmp.Compare(a.Offset, b.Offset) })

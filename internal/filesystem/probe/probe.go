@@ -65,7 +65,7 @@ func formats() []format {
 		{xfsX, false},
 		{btrfsX, false},
 		{ntfs, false},
-		{exfat, false},
+		{exFAT, false},
 		{vfat, false},
 		{f2fs, false},
 		{hfs, false},
