@@ -104,19 +104,22 @@ func areaFile(d image.Disk, a image.Area) string {
 	return fmt.Sprintf("doppel-%s-%s-%d.bin", base, baseName(a.Name), a.Offset)
 }
 
-// partcloneName is partclone's name for a file system of blkid's.
-func partcloneName(fileSystem string) string {
-	switch fileSystem {
+// partcloneName is partclone's name for a volume's file system.
+func partcloneName(v image.Volume) string {
+	switch v.FileSystem {
 	case "ext2", "ext3", "ext4":
 		return "EXTFS"
 	case "vfat":
+		if v.Version != "" {
+			return v.Version
+		}
 		return "FAT32"
 	case "hfsplus":
 		return "HFS Plus"
 	case "":
 		return "raw"
 	}
-	return strings.ToUpper(fileSystem)
+	return strings.ToUpper(v.FileSystem)
 }
 
 // clean makes text from an image fit for a terminal: no control, format or

@@ -143,7 +143,7 @@ func (w *volumeWriter) create() (err error) {
 
 // writeBitmap submits the header, the bitmap and its checksum.
 func (w *volumeWriter) writeBitmap() error {
-	header := partclone.New(partcloneName(w.volume.FileSystem), w.volume.Size, w.head.blockSize, w.head.used)
+	header := partclone.New(partcloneName(*w.volume), w.volume.Size, w.head.blockSize, w.head.used)
 	if err := w.submit(kindHeader, header.Encode()); err != nil {
 		return err
 	}

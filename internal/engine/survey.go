@@ -95,7 +95,7 @@ func surveyVolume(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, 
 	info := v.Probe.Info
 	out := image.Volume{
 		Name: v.Name, Number: v.Partition.Number, Offset: v.Offset, Size: v.Size,
-		FileSystem: info.Type, Label: info.Label, UUID: info.UUID, State: string(info.State),
+		FileSystem: info.Type, Version: info.Version, Label: info.Label, UUID: info.UUID, State: string(info.State),
 		BlockSize: info.BlockSize, Method: v.Method(), Reason: v.Probe.Reason,
 	}
 	if why := c.reason(v); why != "" {

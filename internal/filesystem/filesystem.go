@@ -42,6 +42,7 @@ const (
 // Info describes one file system.
 type Info struct {
 	Type      string // as blkid names it: ext4, vfat, ntfs, swap, crypto_LUKS, …
+	Version   string // as blkid names it, where the type has several that differ: FAT16
 	Label     string
 	UUID      string // as blkid prints it
 	BlockSize int64  // bytes; 0 where the format has none

@@ -64,12 +64,13 @@ const (
 
 // Volume is one saved partition, or the whole disk where it has no table.
 type Volume struct {
-	Index      int    `json:"index"`            // position in the image over all disks; record.Record.Volume
-	Name       string `json:"name"`             // sda1, nvme0n1p2; the disk's name where there is no table
-	Number     int    `json:"number,omitempty"` // partition number, 0 for a whole disk
-	Offset     int64  `json:"offset"`           // bytes from the start of the disk
-	Size       int64  `json:"size"`             // bytes
-	FileSystem string `json:"file_system"`      // as blkid names it; "" unknown
+	Index      int    `json:"index"`             // position in the image over all disks; record.Record.Volume
+	Name       string `json:"name"`              // sda1, nvme0n1p2; the disk's name where there is no table
+	Number     int    `json:"number,omitempty"`  // partition number, 0 for a whole disk
+	Offset     int64  `json:"offset"`            // bytes from the start of the disk
+	Size       int64  `json:"size"`              // bytes
+	FileSystem string `json:"file_system"`       // as blkid names it; "" unknown
+	Version    string `json:"version,omitempty"` // as blkid names it, where the type has several: FAT16
 	Label      string `json:"label,omitempty"`
 	UUID       string `json:"uuid,omitempty"`
 	State      string `json:"state,omitempty"`

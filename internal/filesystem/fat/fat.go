@@ -69,6 +69,7 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	if err := f.compareBackup(); err != nil {
 		return nil, err
 	}
+	f.info.Version = fmt.Sprintf("FAT%d", f.width)
 	f.used = newBitmap(f.clusters)
 	if err := f.readTables(); err != nil {
 		return nil, err

@@ -265,8 +265,8 @@ func TestMatrix(t *testing.T) {
 					t.Errorf("%s %q, blkid says %q", tag, value, want)
 				}
 			}
-			if want := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", "VERSION", path)); want != fmt.Sprint("FAT", opened.width) {
-				t.Errorf("FAT%d, blkid says %s", opened.width, want)
+			if want := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", "VERSION", path)); want != info.Version {
+				t.Errorf("%s, blkid says %s", info.Version, want)
 			}
 			if info.State != filesystem.Clean {
 				t.Errorf("info %+v", info)

@@ -220,6 +220,33 @@ func TestExtIsRead(t *testing.T) {
 	}
 }
 
+// TestWindowsIsRead holds what is saved by blocks, and what is not: an exFAT
+// that was not unmounted.
+func TestWindowsIsRead(t *testing.T) {
+	for _, command := range []string{"mkfs.fat -F 12 FILE", "mkfs.fat -F 16 -s 1 FILE", "mkfs.fat -F 32 FILE", "mkfs.exfat FILE"} {
+		path := volumeFile(t, 20, command)
+		if res := probeFile(t, path); res.FileSystem == nil || res.Info.State != filesystem.Clean {
+			t.Errorf("%s: %+v", command, res)
+		}
+		dirty := map[bool]int64{true: 106, false: 0x25}[strings.Contains(command, "exfat")]
+		if strings.Contains(command, "32") {
+			dirty = 0x41
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte{2}, dirty); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		res := probeFile(t, path)
+		if read := res.FileSystem != nil; res.Info.State != filesystem.Dirty || read == strings.Contains(command, "exfat") {
+			t.Errorf("%s, then dirty: %+v", command, res)
+		}
+	}
+}
+
 // fixtures are volumes of the types that can't be made here.
 func TestFixtures(t *testing.T) {
 	dir := "../../../../shared/fixtures/filesystems"

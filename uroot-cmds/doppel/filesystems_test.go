@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A disk with one partition for each file system that is saved by blocks, and
+// filled with garbage first, comes back onto another one full of garbage: by us
+// and by partclone, whose own name for the file system is in the header.
+var readable = []struct {
+	mib       int64
+	make      string // makes the file system in the file FS
+	fill      string // puts the file DATA into it; "" nothing
+	check     string // the file system's own checker
+	read      string // prints that file; "" nothing
+	blkid     string
+	partclone string
+}{
+	{4, "mkfs.fat -F 12 -n TWELVE FS", "mcopy -i FS DATA ::/data", "fsck.fat -n FS", "mtype -i FS ::/data", "vfat", "FAT12"},
+	{20, "mkfs.fat -F 16 FS", "mcopy -i FS DATA ::/data", "fsck.fat -n FS", "mtype -i FS ::/data", "vfat", "FAT16"},
+	{40, "mkfs.fat -F 32 -s 1 FS", "mcopy -i FS DATA ::/data", "fsck.fat -n FS", "mtype -i FS ::/data", "vfat", "FAT32"},
+	{16, "mkfs.exfat -L EX FS", "", "fsck.exfat -n FS", "", "exfat", "EXFAT"},
+}
+
+func TestFileSystems(t *testing.T) {
+	l := &lab{t: t, dir: t.TempDir()}
+	if err := os.Mkdir(l.path("images"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"partclone.restore", "partclone.info", "zstd", "mtype"} {
+		l.find(name)
+	}
+	l.random("data", 1234567, 0, 1234567)
+	table, size := "label: gpt\n", int64(1)
+	for _, r := range readable {
+		table += fmt.Sprintf("start=%dMiB,size=%dMiB\n", size, r.mib)
+		size += r.mib
+	}
+	size++
+	l.random("source.img", size*mib, 0, size*mib)
+	l.random("target.img", size*mib, 7, size*mib-7)
+	l.tool(table, "sfdisk", "--quiet", "--wipe", "always", l.path("source.img"))
+	at := int64(1)
+	for _, r := range readable {
+		l.random("fs", r.mib*mib, 3, r.mib*mib-3)
+		l.shell(r.make, "fs")
+		l.shell(r.fill, "fs")
+		l.copyInto("fs", "source.img", at*mib)
+		at += r.mib
+		if err := os.Remove(l.path("fs")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.expect(done, "is saved", "save", "source.img", "lab")
+	l.expect(done, "was compared", "restore", "lab", "target.img", "--yes", "--verify")
+	target := l.read("target.img")
+	at = 1
+	for i, r := range readable {
+		from, to := at*mib, (at+r.mib)*mib
+		at += r.mib
+		t.Run(r.partclone, func(t *testing.T) {
+			t.Parallel()
+			l := &lab{t: t, dir: l.dir}
+			ours, theirs := fmt.Sprint("ours", i), fmt.Sprint("theirs", i)
+			if err := os.WriteFile(l.path(ours), target[from:to], 0o644); err != nil {
+				t.Fatal(err)
+			}
+			files, _ := filepath.Glob(l.path(fmt.Sprintf("images/lab/*%d.%s-ptcl-img.zst", i+1, r.blkid)))
+			if len(files) != 1 {
+				t.Fatalf("%d streams of %s", len(files), r.blkid)
+			}
+			stream := "zstd -dcq " + files[0] + " | "
+			if info := l.shell(stream+"partclone.info -L /dev/null -s -", ""); !strings.Contains(info, r.partclone) {
+				t.Errorf("partclone.info does not say %s:\n%s", r.partclone, info)
+			}
+			l.shell(stream+"partclone.restore -C -s - -O FS -L /dev/null && truncate -s "+fmt.Sprint(to-from)+" FS", theirs)
+			for _, name := range []string{ours, theirs} {
+				l.shell(r.check, name)
+				if r.read != "" && l.shell(r.read, name) != string(l.read("data")) {
+					t.Errorf("%s: the file differs", name)
+				}
+			}
+		})
+	}
+	if bytes.Equal(target[mib:], l.read("source.img")[mib:]) {
+		t.Error("every byte was restored, not only the blocks in use")
+	}
+}
+
+// shell runs a command line on a file.
+func (l *lab) shell(command, fs string) string {
+	l.t.Helper()
+	if fields := strings.Fields(command); len(fields) > 0 {
+		l.find(fields[0])
+	}
+	return l.tool("", "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin MTOOLS_SKIP_CHECK=1; export PATH MTOOLS_SKIP_CHECK; "+
+		strings.NewReplacer("FS", l.path(fs), "DATA", l.path("data")).Replace(command))
+}
