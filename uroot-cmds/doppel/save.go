@@ -25,10 +25,10 @@ import (
 
 const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--plan] [--yes] [--json]"
 
-const saveHelp = `Saves disks, or some partitions of one, to a new image. Of ext2, ext3,
-ext4, FAT and exFAT the blocks in use are saved, of swap UUID and label, of
-everything else every byte. The source is only read. Nothing looks like an image
-until all is saved.
+const saveHelp = `Saves disks, or some partitions of one, to a new image. Of file
+systems whose allocation is understood (README.md lists them) the blocks in use
+are saved, of swap UUID and label, of everything else every byte. The source is
+only read. Nothing looks like an image until all is saved.
 
 SOURCE is a path, a kernel name (sda, sda2), or serial:, wwn:, uuid:, partuuid:
 or label: with a value. IMAGE is a path, or a name in the place for images.

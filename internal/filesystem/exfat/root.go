@@ -71,7 +71,7 @@ func (f *fileSystem) chain(cluster, n int64) (runs []extent.Extent, err error) {
 func (f *fileSystem) entries(size int64, visit func(dirEntry) bool) error {
 	piece := make([]byte, min(f.boot.clusterSize(), rootPiece))
 	cluster := f.boot.root()
-	for n := int64(0); n < min(maxRootBytes, size); n += f.boot.clusterSize() {
+	for n := int64(0); n < min(maxRootBytes, size, f.boot.clusters()<<f.boot.clusterShift()); n += f.boot.clusterSize() {
 		at := f.boot.offset(cluster)
 		if !f.boot.valid(cluster) || at > size-f.boot.clusterSize() || f.boot.fat()<<f.boot.sectorShift()+4*cluster > size-4 {
 			return formatError(96, "root directory in cluster %d of %d", cluster, f.boot.clusters())
