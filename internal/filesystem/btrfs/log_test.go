@@ -62,6 +62,7 @@ func crashed(t testing.TB, args string) string {
 func TestLog(t *testing.T) {
 	for _, args := range []string{"", "-n 4096", "--mixed --csum xxhash", "-d dup"} {
 		t.Run(args, func(t *testing.T) {
+			t.Parallel()
 			path := crashed(t, args)
 			f, file := openFile(t, path)
 			if f.sb.logRoot() == 0 || f.Info().State != filesystem.Recovery {
