@@ -196,9 +196,9 @@ func TestPlace(t *testing.T) {
 		move{"cannot be used", "Continue"}, move{"Where", "<"})
 	s.holds("it was not closed properly", "start the system on it")
 
-	r.replies["place use"] = reply{lines: []string{`{"ok":true,"read_only":true}`}}
+	r.replies["place use"] = reply{lines: []string{`{"ok":true,"read_only":true,"next":"take the protection off"}`}}
 	s = play(t, r, move{"What would", "Choose"}, move{"Where", "/dev/sdc1"}, move{"Where", "Continue"})
-	s.holds("nothing can be saved there")
+	s.holds("nothing can be saved there", "Next: take the protection off")
 }
 
 func TestDisks(t *testing.T) {

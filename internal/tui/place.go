@@ -120,9 +120,12 @@ func (m *Menu) use(p *place) error {
 		m.set(&now)
 	}
 	m.log("place %s", p.Spec)
-	text := t.PlaceSet
+	body := []Line{{Tone: Good, Text: fmt.Sprintf(t.PlaceSet, m.placeName(p))}}
 	if a.ReadOnly {
-		text = t.PlaceSetRO
+		body[0] = Line{Tone: Warn, Text: fmt.Sprintf(t.PlaceSetRO, m.placeName(p))}
+		if a.Next != "" { // why, and what helps
+			body = append(body, Line{Text: fmt.Sprintf(t.Next, a.Next)})
+		}
 	}
-	return m.tell(t.Place.Title, t.Place.Help, []Line{{Tone: Good, Text: fmt.Sprintf(text, m.placeName(p))}})
+	return m.tell(t.Place.Title, t.Place.Help, body)
 }
