@@ -111,7 +111,7 @@ func newUnpacker(how uint32) (unpacker, error) {
 // gives has no checksum at its end.
 func (h framesHead) checkFrame(unpack unpacker, dst []byte, f frame, packed []byte) ([]byte, error) {
 	if blake3.Sum256(packed) != f.sum {
-		return nil, fmt.Errorf("%w: BLAKE3 of the frame at byte %d", image.ErrDamaged, f.offset)
+		return nil, fmt.Errorf("%w: the frame at byte %d has another sum than when it was saved", image.ErrDamaged, f.offset)
 	}
 	if f.kind == kindSeek {
 		return dst, nil

@@ -227,7 +227,7 @@ func (r *forwardRecords) ReadRecord() (record.Record, error) {
 		if r.err == io.EOF {
 			return record.Record{}, io.EOF
 		}
-		return record.Record{}, fmt.Errorf("%s: %w", r.saved.volume.Name, r.err)
+		return record.Record{}, r.err
 	}
 	return out, nil
 }

@@ -145,11 +145,7 @@ func (d *directory) Open(index int) (image.Saved, error) {
 	if v == nil {
 		return nil, fmt.Errorf("%s: no volume %d", d.name, index)
 	}
-	saved, err := d.open(*v)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", d.name, v.Name, err)
-	}
-	return saved, nil
+	return d.open(*v)
 }
 
 func (d *directory) open(v image.Volume) (image.Saved, error) {

@@ -2,7 +2,6 @@ package clonezilla
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"doppel.live/internal/extent"
@@ -37,7 +36,7 @@ func (r *framedRecords) ReadRecord() (record.Record, error) {
 			return record.Record{Volume: s.volume.Index, Offset: s.tailExtent().Offset, Data: s.tail}, nil
 		}
 		if err := r.load(); err != nil {
-			return record.Record{}, fmt.Errorf("%s: %w", s.volume.Name, err)
+			return record.Record{}, err
 		}
 	}
 	e := r.runs[0]

@@ -300,7 +300,7 @@ func (s *framed) ReadAt(p []byte, off int64) (int, error) {
 		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", s.volume.Name, err)
+		return 0, err
 	}
 	return n, end
 }

@@ -45,7 +45,7 @@ type volumeWriter struct {
 func newVolumeWriter(w *writer, v *image.Volume, allocated []extent.Extent) (*volumeWriter, error) {
 	vw := &volumeWriter{image: w, volume: v, hash: blake3.New()}
 	if err := vw.layOut(allocated); err != nil {
-		return nil, fmt.Errorf("%s: %w", v.Name, err)
+		return nil, err
 	}
 	if err := vw.create(); err != nil {
 		vw.abort()
@@ -186,13 +186,13 @@ func (w *volumeWriter) put(j *job) error {
 // WriteRecord implements record.Writer.
 func (w *volumeWriter) WriteRecord(r record.Record) error {
 	if w.closed || r.Volume != w.volume.Index || r.Offset != w.next {
-		return fmt.Errorf("%s: record at byte %d, wanted is byte %d", w.volume.Name, r.Offset, w.next)
+		return fmt.Errorf("record at byte %d, wanted is byte %d", r.Offset, w.next)
 	}
 	data := r.Data
 	for len(data) > 0 && w.run < len(w.list) {
 		n, err := w.fill(data)
 		if err != nil {
-			return fmt.Errorf("%s: %w", w.volume.Name, err)
+			return err
 		}
 		data = data[n:]
 	}
@@ -200,7 +200,7 @@ func (w *volumeWriter) WriteRecord(r record.Record) error {
 		return nil
 	}
 	if int64(len(w.behind)+len(data)) > w.tail.Length || w.next != w.tail.Offset+int64(len(w.behind)) {
-		return fmt.Errorf("%s: record at byte %d goes beyond the allocation", w.volume.Name, r.Offset)
+		return fmt.Errorf("record at byte %d goes beyond the allocation", r.Offset)
 	}
 	w.behind = append(w.behind, data...)
 	w.next += int64(len(data))
@@ -252,7 +252,7 @@ func (w *volumeWriter) Close() error {
 	err := w.finish()
 	if err != nil {
 		w.abort()
-		return fmt.Errorf("%s: %w", w.volume.Name, err)
+		return err
 	}
 	w.closed = true
 	return nil
