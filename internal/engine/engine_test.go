@@ -373,6 +373,12 @@ func TestFailingSourceAndFullPlace(t *testing.T) {
 	if !errors.Is(err, unix.EIO) || im.committed || !im.aborted || !strings.Contains(err.Error(), "sda2 cannot be read at byte 1024: sector 6146 of sda") {
 		t.Errorf("failing source: %v, committed %v, aborted %v", err, im.committed, im.aborted)
 	}
+	o.Reader = bytes.NewReader(source[:3*mib+1024])
+	im = newMemory(m)
+	err = Save(context.Background(), m, []*Origin{o}, im, nothing, &progress.Meter{})
+	if !errors.Is(err, errEnded) || im.committed || !strings.Contains(err.Error(), "sda2 cannot be read at byte 1024: sector 6146 of sda: the disk ends there") {
+		t.Errorf("unplugged source: %v, committed %v", err, im.committed)
+	}
 	o.Reader = bytes.NewReader(source)
 	im = newMemory(m)
 	im.full = 3 * mib

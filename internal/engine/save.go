@@ -105,6 +105,10 @@ type readError struct {
 
 func (e *readError) Error() string { return e.err.Error() }
 
+// errEnded is for a source that gives no more than part of what it has: so the
+// kernel reads a disk that was unplugged.
+var errEnded = errors.New("the disk ends there, or it was unplugged")
+
 // copyExtents reads ahead of the writer, so that the disk and the compressor
 // work at the same time.
 func copyExtents(ctx context.Context, v image.Volume, r io.ReaderAt, list []extent.Extent, w record.Writer, meter *progress.Meter) error {
@@ -147,7 +151,7 @@ func readExtents(ctx context.Context, r io.ReaderAt, list []extent.Extent, free 
 			if n, err := r.ReadAt(b, off); n < len(b) {
 				p.offset, p.err = off+int64(n), err
 				if err == nil || err == io.EOF {
-					p.err = io.ErrUnexpectedEOF
+					p.err = errEnded
 				}
 			}
 			select {
