@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
@@ -128,8 +130,20 @@ func advise(ctx context.Context, err error) (text, next string, status int) {
 		return err.Error(), "check it with doppel verify, and take another image if there is one", failed
 	case errors.Is(err, fs.ErrPermission):
 		return err.Error(), "run it as root: only root may read and write disks", failed
+	case gone(err):
+		return err.Error(), "a disk went away or is failing: check its cable or network and its health with doppel disks; if images are on it, choose the place for images again", failed
 	}
 	return err.Error(), "", failed
+}
+
+// gone tells whether the device under what was asked for gives no answer.
+func gone(err error) bool {
+	for _, e := range []error{unix.EIO, unix.ENXIO, unix.ENODEV, unix.ENOMEDIUM, unix.ESHUTDOWN, unix.ESTALE, unix.ENOTCONN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // parse reads options that stand before, between or behind the arguments.

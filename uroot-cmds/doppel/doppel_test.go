@@ -6,12 +6,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/inventory"
@@ -436,6 +439,14 @@ func TestUsage(t *testing.T) {
 	for _, args := range []string{"save", "save x", "restore x", "restore a b c", "verify", "images frob", "images rename x", "disks x",
 		"save --compress lots a b", "restore a b --yes --consent x"} {
 		l.expect(misused, "Next: ", strings.Fields(args)...)
+	}
+}
+
+// A place that was unplugged is named as such.
+func TestGoneDiskHasAdvice(t *testing.T) {
+	text, next, status := advise(context.Background(), &fs.PathError{Op: "readdirent", Path: "/images/.", Err: unix.EIO})
+	if status != failed || !strings.Contains(text, "input/output error") || !strings.Contains(next, "choose the place for images again") {
+		t.Errorf("%q, %q, %d", text, next, status)
 	}
 }
 
