@@ -221,7 +221,7 @@ func TestEmptyMachine(t *testing.T) {
 	r.replies["place list"] = reply{lines: []string{"oh no", "stderr:worse"}, exit: job.Exit{Status: 9}}
 	r.replies["place status"] = reply{}
 	s = play(t, r, move{"What would", "Disks"}, move{"Failed", "Continue"}, move{"What would", "Choose"}, move{"Failed", "<"})
-	s.holds("not root", "be root", "oh no", "worse", "status 9", "place list --json")
+	s.holds("not root", "Next: be root", "oh no", "worse", "status 9", "place list --json")
 }
 
 func TestShellAndPower(t *testing.T) {

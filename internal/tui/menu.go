@@ -136,7 +136,11 @@ func (m *Menu) query(v any, argv ...string) error {
 		return fmt.Errorf(m.Text.NoStart, err)
 	}
 	if r := state.Result; r != nil && !r.OK { // it gives a reason in place of an answer
-		return errors.New(strings.TrimSpace(or(r.Text, m.ended(exit)) + "\n" + r.Next))
+		text := or(r.Text, m.ended(exit))
+		if r.Next != "" {
+			text += "\n" + fmt.Sprintf(m.Text.Next, r.Next)
+		}
+		return errors.New(text)
 	}
 	if json.Unmarshal(stdout.Bytes(), v) == nil {
 		return nil
