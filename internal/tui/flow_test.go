@@ -201,6 +201,21 @@ func TestPlace(t *testing.T) {
 	s.holds("nothing can be saved there", "Next: take the protection off")
 }
 
+// Who does not wait for the answer of place status keeps the place.
+func TestPlaceStays(t *testing.T) {
+	r := machine()
+	m := menuOf(t, &script{t: t}, r)
+	m.look()
+	r.replies["place status"] = reply{exit: job.Exit{Signal: "terminated"}}
+	if m.look(); m.place == nil || m.place.Spec != "/dev/sdc1" || !strings.Contains(m.status, "KEEP") {
+		t.Errorf("the place is %v, %q", m.place, m.status)
+	}
+	r.replies["place status"] = reply{lines: []string{`{"current":null}`}}
+	if m.look(); m.place != nil {
+		t.Errorf("the place is %v, and there is none", m.place)
+	}
+}
+
 func TestDisks(t *testing.T) {
 	s := play(t, machine(), move{"What would", "Disks"}, move{"Disks and", "/dev/sda"}, move{"Disk /dev/sda", "Continue"},
 		move{"Disks and", "/dev/sdb"}, move{"Disk /dev/sdb", "<"}, move{"Disks and", "Look again"}, move{"Disks and", "<"})

@@ -67,11 +67,15 @@ func (m *Menu) log(format string, args ...any) {
 	}
 }
 
-// look asks where images are and how much room is there.
+// look asks where images are and how much room is there. Where there is no
+// answer, because somebody did not want to wait, the last one stays.
 func (m *Menu) look() {
 	var status placeStatus
 	if err := m.query(&status, "place", "status", "--json"); err != nil {
 		m.log("place status: %v", err)
+		if m.status != "" {
+			return
+		}
 	}
 	m.set(status.Current)
 }

@@ -114,7 +114,7 @@ func (m *Menu) use(p *place) error {
 		}
 		return back(m.tell(t.PlaceFailed, t.Place.Help, body))
 	}
-	if m.place == nil {
+	if m.place == nil || m.place.Spec != p.Spec { // there was no answer
 		now := *p
 		now.Free, now.ReadOnly, now.Path = a.Free, a.ReadOnly, a.Path
 		m.set(&now)
