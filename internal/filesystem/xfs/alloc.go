@@ -37,9 +37,9 @@ var errStopped = errors.New("stopped by the caller")
 // Allocated gives the extents in use: everything that the tree of free space
 // by block number does not hold. So the heads of the groups, the trees, the
 // log and the blocks of the free lists (AGFL), which wait to become blocks of
-// trees, are in use: partclone and df count the latter as free, four to a few
-// dozen blocks in a group, and as they may be taken without a trace in the
-// tree of free space, they are worth their bytes.
+// trees, are in use. The superblock's count, and df and partclone with it,
+// takes the lists and the blocks of the trees below their roots for free; they
+// are four to a few dozen blocks in a group.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
 	return func(yield func(extent.Extent, error) bool) {
 		var pending extent.Extent

@@ -22,10 +22,10 @@ var (
 //	16   8   sb_rblocks               121  1   sb_sectlog
 //	32   16  sb_uuid                  124  1   sb_agblklog
 //	48   8   sb_logstart              126  1   sb_inprogress
-//	84   4   sb_agblocks              144  8   sb_fdblocks
-//	88   4   sb_agcount               179  1   sb_shared_vn
-//	96   4   sb_logblocks             200  4   sb_features2
-//	100  2   sb_versionnum            204  4   sb_bad_features2
+//	84   4   sb_agblocks              179  1   sb_shared_vn
+//	88   4   sb_agcount               200  4   sb_features2
+//	96   4   sb_logblocks             204  4   sb_bad_features2
+//	100  2   sb_versionnum
 //	102  2   sb_sectsize
 //
 // and in version 5
@@ -54,7 +54,6 @@ func (s superblock) sectorSize() int64   { return int64(be.Uint16(s[102:])) }
 func (s superblock) blockLog() uint      { return uint(s[120]) }
 func (s superblock) agBlockLog() uint    { return uint(s[124]) }
 func (s superblock) inProgress() bool    { return s[126] != 0 }
-func (s superblock) freeBlocks() int64   { return int64(be.Uint64(s[144:])) } // blocks of the free list and of the trees included
 func (s superblock) sharedVersion() byte { return s[179] }
 func (s superblock) metaUUID() []byte    { return s[248:264] }
 
