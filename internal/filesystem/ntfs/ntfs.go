@@ -137,6 +137,20 @@ func (f *fileSystem) openBitmap() (err error) {
 	if s := f.bitmap; s.initialized < need || s.size > (need+7)&^7 {
 		return formatError(0x28, "$Bitmap of %d bytes, %d of them written, for %d clusters", s.size, s.initialized, f.boot.clusters)
 	}
+	return f.checkBitmap()
+}
+
+// checkBitmap says whether $Bitmap marks what never moves: the boot sector,
+// the begin of $MFT, and $Bitmap itself. Else it lies elsewhere.
+func (f *fileSystem) checkBitmap() error {
+	pages := &bitPages{f: f, page: map[int64][]byte{}}
+	for _, r := range append([]run{{0, 0, 1}, {0, f.boot.mft, 1}}, f.bitmap.runs...) {
+		if free, err := pages.clear(nil, r); err != nil {
+			return err
+		} else if len(free) > 0 {
+			return formatError(free[0].Offset*f.boot.cluster, "$Bitmap does not mark this cluster, which it must")
+		}
+	}
 	return nil
 }
 
