@@ -64,7 +64,7 @@ func formats() []format {
 		{extX, false},
 		{xfsX, false},
 		{btrfsX, false},
-		{ntfs, false},
+		{ntfsX, false},
 		{exFAT, false},
 		{vfat, false},
 		{f2fs, false},

@@ -7,18 +7,17 @@ import (
 	"doppel.live/internal/filesystem"
 	"doppel.live/internal/filesystem/exfat"
 	"doppel.live/internal/filesystem/fat"
+	"doppel.live/internal/filesystem/ntfs"
 )
 
-// ntfs: boot sector at 0, its copy in the volume's last sector.
+// ntfsX: boot sector at 0, its copy in the volume's last sector.
 //
 //	3    8  "NTFS    "
 //	11   2  bytes per sector
 //	13   1  sectors per cluster; above 0x80 the negative log2
 //	40   8  number of sectors, without the copy
-//	48   8  first cluster of $MFT
-//	64   1  clusters per MFT record; negative: log2 of its bytes
 //	72   8  serial number
-func ntfs(v *volume) *found {
+func ntfsX(v *volume) *found {
 	boot := v.at(0, 512)
 	if boot == nil || !v.has(3, "NTFS    ") || !powerOfTwo(le.Uint16(boot[11:]), 256, 4096) {
 		return nil
@@ -37,42 +36,21 @@ func ntfs(v *volume) *found {
 	if v.has(h.info.Size+3, "NTFS    ") && h.info.Size > 0 {
 		h.also(h.info.Size+3, 8)
 	}
-	record := int64(int8(boot[64])) * cluster * sector
-	if int8(boot[64]) < 0 {
-		record = 1 << min(-int(int8(boot[64])), 31)
+	fs, err := ntfs.Open(v.r, v.size)
+	if err != nil {
+		h.reason = err.Error()
+		return h
 	}
-	if mft := bounded(le.Uint64(boot[48:]), h.info.BlockSize); mft > 0 && record >= 256 && record <= 65536 {
-		h.info.Label = ntfsLabel(v.at(mft+3*record, record))
+	h.info = fs.Info()
+	switch h.info.State {
+	case filesystem.Hibernated:
+		h.reason = "Windows sleeps on it, by hibernation or fast startup: shut it down with `shutdown /s /t 0` to have only used clusters saved"
+	case filesystem.Recovery:
+		h.reason = "its $LogFile holds changes that only Windows can make: start Windows and shut it down, to have only used clusters saved"
+	default:
+		h.fs = fs
 	}
 	return h
-}
-
-// ntfsLabel reads the volume's name: attribute 0x60 of MFT record 3, resident.
-//
-//	record  20  2  first attribute      attribute  0   4  type
-//	                                               4   4  length
-//	                                               16  4  length of the value
-//	                                               20  2  offset of the value
-func ntfsLabel(record []byte) string {
-	if len(record) < 48 || string(record[:4]) != "FILE" {
-		return ""
-	}
-	for at := int(le.Uint16(record[20:])); at+24 <= len(record); {
-		a := record[at:]
-		kind, n := le.Uint32(a), int(le.Uint32(a[4:]))
-		if kind == 0xFFFFFFFF || n < 24 || n > len(a) {
-			return ""
-		}
-		if kind == 0x60 {
-			length, off := int(le.Uint32(a[16:])), int(le.Uint16(a[20:]))
-			if a[8] != 0 || off > n || length < 0 || length > n-off {
-				return ""
-			}
-			return utf16Text(a[off:off+length], le)
-		}
-		at += n
-	}
-	return ""
 }
 
 // bitlocker: "-FVE-FS-" where NTFS has its name; BitLocker To Go has a FAT
