@@ -170,7 +170,6 @@ func churn(t testing.TB, dir, balance string) {
 	if balance != "" {
 		run(t, append(append([]string{"btrfs", "balance", "start"}, strings.Fields(balance)...), dir)...)
 	}
-	run(t, "btrfs", "subvolume", "sync", dir)
 }
 
 // openFile opens the volume in a file.
