@@ -26,7 +26,6 @@ var written = []struct {
 }{
 	{4000, "-F 12"},
 	{9000, "-F 16 -s 1"},
-	{34000, "-F 32 -s 1"},
 	{6000, fewClusters},
 }
 
@@ -34,7 +33,7 @@ var written = []struct {
 // use of each onto garbage, and reads the copies by Linux: once after it was
 // unmounted, once as it lies on the disk while mounted, as after a power cut.
 //
-//	/dev/ubda … /dev/ubdd   the volumes, one of each kind
+//	/dev/ubda … /dev/ubdc   the volumes, one of each kind
 func TestKernel(t *testing.T) {
 	c := lab.Config{
 		Modules: []string{"loop", "vfat", "nls_cp437", "nls_iso8859-1", "nls_utf8"},
