@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -128,8 +129,20 @@ func mount(t testing.TB, path, options string) (dir string, ok bool) {
 		t.Logf("cannot mount: %s", bytes.TrimSpace(out))
 		return "", false
 	}
-	t.Cleanup(func() { exec.Command("umount", dir).Run() })
+	t.Cleanup(func() { exec.Command("umount", "--lazy", dir).Run() })
 	return dir, true
+}
+
+// unmount waits for others that look into every new mount for a moment.
+func unmount(t testing.TB, dir string) {
+	t.Helper()
+	for range 20 {
+		if exec.Command("umount", dir).Run() == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	run(t, "umount", dir)
 }
 
 // churn leaves subvolumes, snapshots, shared and compressed extents, files of
@@ -342,7 +355,7 @@ func judge(t testing.TB, copied, options string, want map[string][32]byte) {
 	if !ok {
 		return
 	}
-	defer run(t, "umount", dir)
+	defer unmount(t, dir)
 	if got := sums(t, dir); len(want) == 0 || !maps.Equal(got, want) {
 		t.Errorf("the files of the copy (%d of %d) are not the same", len(got), len(want))
 	}
@@ -367,10 +380,10 @@ func TestMatrix(t *testing.T) {
 			if dir, ok := mount(t, path, tt.options); ok {
 				churn(t, dir, tt.balance)
 				want = sums(t, dir)
-				run(t, "umount", dir)
+				unmount(t, dir)
 				dir, _ = mount(t, path, ",ro")
 				usage = number(t, run(t, "btrfs", "filesystem", "usage", "-b", dir), `\sUsed:\s+(\d+)`)
-				run(t, "umount", dir)
+				unmount(t, dir)
 			}
 			f, file := openFile(t, path)
 			list := allocation(t, f)

@@ -55,7 +55,7 @@ func crashed(t testing.TB, args string) string {
 	syncAt(t, dir+"/preallocated", noise(rng, 20_000), 100_000)
 	copied := filepath.Join(t.TempDir(), "crashed")
 	run(t, "cp", "--sparse=always", path, copied)
-	run(t, "umount", dir)
+	unmount(t, dir)
 	return copied
 }
 
@@ -76,7 +76,7 @@ func TestLog(t *testing.T) {
 			copied := copyAllocated(t, file, list)
 			dir, _ := mount(t, path, "")
 			want := sums(t, dir)
-			run(t, "umount", dir)
+			unmount(t, dir)
 			if _, ok := want["/sub/new39"]; !ok || len(want) < 150 {
 				t.Fatalf("the log was not replayed: %d files", len(want))
 			}
@@ -87,7 +87,7 @@ func TestLog(t *testing.T) {
 			if !maps.Equal(sums(t, dir), want) {
 				t.Error("the files of the copy are not the same")
 			}
-			run(t, "umount", dir)
+			unmount(t, dir)
 			judge(t, copied, "", want)
 		})
 	}
