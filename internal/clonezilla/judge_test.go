@@ -106,8 +106,8 @@ func TestExt4(t *testing.T) {
 	if got, err := restoreVolume(saved); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("restored by us: %v, equal %t", err, bytes.Equal(got, want))
 	}
-	// partclone restores onto a regular file with -O, and then only onto a fresh one.
-	run(t, path, "zstd -dcq lab/sda1.ext4-ptcl-img.zst | partclone.restore -C -s - -O restored -L /dev/null && truncate -s "+fmt.Sprint(len(data))+" restored && e2fsck -fn restored")
+	// partclone restores onto a regular file with -O; some versions now and then fail to make it.
+	run(t, path, "truncate -s "+fmt.Sprint(len(data))+" restored && zstd -dcq lab/sda1.ext4-ptcl-img.zst | partclone.restore -C -s - -O restored -L /dev/null && e2fsck -fn restored")
 	got, err := os.ReadFile(filepath.Join(path, "restored"))
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("restored by partclone: %v, equal %t", err, bytes.Equal(got, want))

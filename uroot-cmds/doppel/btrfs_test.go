@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,6 +86,7 @@ func TestBtrfs(t *testing.T) {
 	} else if _, err := exec.LookPath("partclone.restore"); err == nil {
 		script := "zstd -dcq " + streams[0] + " | partclone.chkimg -s - -L /dev/null && " +
 			"zstd -dcq " + streams[0] + " | partclone.info -s - -L /dev/null && " +
+			"truncate -s " + fmt.Sprint(size) + " " + l.path("fresh.img") + " && " + // now and then it cannot make the file itself
 			"zstd -dcq " + streams[0] + " | partclone.restore -C -s - -O " + l.path("fresh.img") + " -L /dev/null"
 		if out := l.tool("", "sh", "-c", script); !strings.Contains(out, "BTRFS") {
 			t.Errorf("partclone.info: %s", out)

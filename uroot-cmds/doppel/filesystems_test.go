@@ -78,7 +78,7 @@ func TestFileSystems(t *testing.T) {
 			if info := l.shell(stream+"partclone.info -L /dev/null -s -", ""); !strings.Contains(info, r.partclone) {
 				t.Errorf("partclone.info does not say %s:\n%s", r.partclone, info)
 			}
-			l.shell(stream+"partclone.restore -C -s - -O FS -L /dev/null && truncate -s "+fmt.Sprint(to-from)+" FS", theirs)
+			l.shell("truncate -s "+fmt.Sprint(to-from)+" FS && "+stream+"partclone.restore -C -s - -O FS -L /dev/null", theirs)
 			for _, name := range []string{ours, theirs} {
 				l.shell(r.check, name)
 				if r.read != "" && l.shell(r.read, name) != string(l.read("data")) {

@@ -16,7 +16,7 @@ func TestFixture(t *testing.T) {
 	tool(t, "partclone.restore")
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "volume")
-	run(t, "sh", "-c", "zstd -dcq "+stream+" | partclone.restore -C -s - -O "+path+" -L /dev/null")
+	run(t, "sh", "-c", "truncate -s 117440512 "+path+" && zstd -dcq "+stream+" | partclone.restore -C -s - -O "+path+" -L /dev/null")
 	if err := os.Truncate(path, 117440512); err != nil {
 		t.Fatal(err)
 	}
