@@ -26,6 +26,8 @@ type Machine struct {
 	stderr *tail
 	exited chan struct{}
 
+	plugged map[string]bool // by ID, what came by Plug
+
 	mu     sync.Mutex
 	log    []byte  // everything the serial line said
 	screen *Screen // the same, as a terminal shows it
@@ -38,7 +40,7 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{dir: dir, exited: make(chan struct{}), news: make(chan struct{}, 1), screen: NewScreen(80, 25), stderr: new(tail)}
+	m := &Machine{dir: dir, plugged: map[string]bool{}, exited: make(chan struct{}), news: make(chan struct{}, 1), screen: NewScreen(80, 25), stderr: new(tail)}
 	args, err := c.args(dir)
 	if err != nil {
 		os.RemoveAll(dir)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // qmp speaks the QEMU machine protocol: one JSON value a line, answers in
@@ -59,10 +60,42 @@ func (m *Machine) QMP(command string, args any) (json.RawMessage, error) {
 	return m.qmp.call(command, args)
 }
 
-// Unplug takes the device of that ID away, as pulling its plug does.
-func (m *Machine) Unplug(id string) error {
-	_, err := m.QMP("device_del", map[string]any{"id": id})
+// Plug attaches a disk to the running machine. It needs an ID that no other
+// disk has, and the bus usb or scsi.
+func (m *Machine) Plug(d Disk) error {
+	if d.ID == "" || d.Bus != "usb" && d.Bus != "scsi" {
+		return fmt.Errorf("plug %s: needs an ID and the bus usb or scsi, not %q", d.Path, d.Bus)
+	}
+	node := "node-" + d.ID
+	if _, err := m.QMP("blockdev-add", map[string]any{
+		"driver": "raw", "node-name": node, "read-only": d.ReadOnly,
+		"cache": map[string]any{"no-flush": true},
+		"file":  map[string]any{"driver": "file", "filename": d.Path},
+	}); err != nil {
+		return err
+	}
+	device := map[string]any{"driver": "scsi-hd", "bus": "scsi.0", "id": d.ID, "drive": node, "serial": d.Serial}
+	if d.Bus == "usb" {
+		device["driver"], device["bus"] = "usb-storage", "usb.0"
+	}
+	_, err := m.QMP("device_add", device)
+	m.plugged[d.ID] = err == nil
 	return err
+}
+
+// Unplug takes the device of that ID away, as pulling its plug does. What came
+// by Plug may be plugged in again afterwards.
+func (m *Machine) Unplug(id string) error {
+	if _, err := m.QMP("device_del", map[string]any{"id": id}); err != nil || !m.plugged[id] {
+		return err
+	}
+	delete(m.plugged, id)
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) { // QEMU ends what was asked for before
+		_, err := m.QMP("blockdev-del", map[string]any{"node-name": "node-" + id})
+		if err == nil || time.Since(began) > 10*time.Second {
+			return err
+		}
+	}
 }
 
 // ChangeCD puts another ISO into the drive.
