@@ -22,7 +22,7 @@ import (
 func TestBadInput(t *testing.T) {
 	l := openLab(t)
 	d := makeBadDisks(t)
-	c := start(t, vm.Config{Kernel: l.kernel, Initrd: l.initrd, Append: directly}, 10*time.Minute)
+	c := start(t, vm.Config{Kernel: l.kernel, Initrd: l.initrd, Append: commandLine}, 10*time.Minute)
 	c.seeWithin(4*time.Minute, menu)
 	for _, story := range []struct {
 		name string
@@ -44,9 +44,6 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 }
-
-// directly is the command line of a machine that starts without a medium.
-const directly = "rootfstype=ramfs console=tty0 console=ttyS0,115200 no_timer_check"
 
 func noDisk(c *console, d *badDisks) {
 	c.choose("Disks and their health")
@@ -203,7 +200,7 @@ func TestBadInputUnattended(t *testing.T) {
 	d := makeBadDisks(t)
 	c := start(t, vm.Config{
 		Kernel: l.kernel, Initrd: l.initrd, Disks: []vm.Disk{d.images, d.target},
-		Append: directly + ` doppel.images=LABEL=PLACES doppel.run="restore nosuch serial:TARGET --yes" doppel.then=poweroff`,
+		Append: commandLine + ` doppel.images=LABEL=PLACES doppel.run="restore nosuch serial:TARGET --yes" doppel.then=poweroff`,
 	}, 6*time.Minute)
 	c.seeWithin(4*time.Minute, "Not restored: Failed")
 	ctx, cancel := context.WithTimeout(c.ctx, 15*time.Second) // a countdown would be over after 10 s
