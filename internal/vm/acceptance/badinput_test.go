@@ -128,11 +128,18 @@ func damagedImages(c *console, d *badDisks) {
 		c.pick("Check: which image", name)
 		c.result("Check: Failed", "image "+name+" is damaged: small1 cannot be restored…Next: ")
 		c.home()
-		d.giveTable(c.t)
-		c.restore(name, "TARGET", "RGET")
-		c.result("Not restored: Failed", "volume small1…Next: check the image")
-		c.home()
-		d.noTable(c.t)
+	}
+	d.giveTable(c.t)
+	c.restore("flipped", "TARGET", "RGET")
+	c.result("Not restored: Failed", "volume small1…Next: check the image")
+	c.home()
+	d.noTable(c.t)
+	before := sum(c.t, d.target.Path)
+	c.planRestore("cut", "TARGET") // seen before anything is written
+	c.says(`This cannot be done:…image is damaged…take another image`)
+	c.home()
+	if sum(c.t, d.target.Path) != before {
+		c.t.Error("the target is not what it was")
 	}
 	c.choose("Restore an image")
 	c.pick("Restore: which image", "garbage")
