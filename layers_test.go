@@ -32,7 +32,7 @@ internal/engine internal/clonezilla
 internal/plan
 internal/inventory
 internal/filesystem/probe internal/partclone
-internal/filesystem/ext internal/filesystem/xfs internal/filesystem/btrfs internal/filesystem/exfat internal/filesystem/fat internal/filesystem/ntfs internal/partition internal/blockdev
+internal/filesystem/ext internal/filesystem/xfs internal/filesystem/btrfs internal/filesystem/exfat internal/filesystem/fat internal/filesystem/ntfs internal/filesystem/f2fs internal/filesystem/hfsplus internal/filesystem/apfs internal/filesystem/ufs internal/partition internal/blockdev
 internal/store/dir internal/store/memory
 internal/filesystem internal/image internal/store
 internal/record
