@@ -77,7 +77,7 @@ func (m *Menu) disk(d disk) error {
 	var notes []Line
 	for _, p := range d.Partitions {
 		body = append(body, Line{Cells: []string{p.Name, size(p.Size), size(p.Used), or(p.FileSystem, "?"), or(p.Label, p.TableLabel)}})
-		if note := partNote(p); note != "" {
+		if note := m.partNote(p); note != "" {
 			notes = append(notes, Line{Tone: Dim, Text: "- " + p.Name + ": " + note})
 		}
 	}

@@ -104,7 +104,7 @@ func (m *Menu) saveParts(s *saving) error {
 	page := Page{Title: fmt.Sprintf(t.Parts.Title, s.disk.Path), Body: paragraph(t.Parts.Intro),
 		Help: t.Parts.Help, Head: t.HeadParts, Many: true, Marked: s.parts, Status: m.status}
 	for _, p := range s.disk.Partitions {
-		page.Items = append(page.Items, Item{Note: partNote(p),
+		page.Items = append(page.Items, Item{Note: m.partNote(p),
 			Cells: []string{p.Name, size(p.Size), size(p.Used), p.FileSystem, or(p.Label, p.TableLabel)}})
 	}
 	chosen, err := m.Dialogue.Choose(page)
@@ -114,8 +114,11 @@ func (m *Menu) saveParts(s *saving) error {
 	return err
 }
 
-func partNote(p partition) string {
+func (m *Menu) partNote(p partition) string {
 	notes := append([]string(nil), p.InUse...)
+	if state := m.Text.States[p.State]; state != "" {
+		notes = append(notes, state)
+	}
 	if p.Reason != "" {
 		notes = append(notes, p.Reason)
 	}

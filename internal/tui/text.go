@@ -32,6 +32,7 @@ type Text struct {
 	BootMedium, ReadOnly, Removable, Current, InUse, Unfinished, BootPlace         string
 	MethodBlocks, MethodRaw, MethodSwap, MethodAbsent                              string
 	HealthGood, HealthFailing, HealthUnknown                                       string
+	States                                                                         map[string]string // how a file system was left
 	NameEmpty, NameBad, NameLong, NameTaken                                        string
 	WrongText, NoConsent, NothingWritten                                           string
 	PlanSource, PlanTarget, PlanNow, PlanImage, PlanPlace, PlanPlaceOf             string
@@ -156,6 +157,11 @@ func (t *Text) englishHelpers() {
 	t.MethodBlocks, t.MethodRaw = "used blocks", "every byte"
 	t.MethodSwap, t.MethodAbsent = "made anew", "left out"
 	t.HealthGood, t.HealthFailing, t.HealthUnknown = "good", "FAILING", "unknown"
+	t.States = map[string]string{
+		"dirty":      "was not unmounted, or has errors",
+		"recovery":   "was not unmounted: its journal must be replayed",
+		"hibernated": "hibernated: a sleeping system will come back to it",
+	}
 	t.NameEmpty = "The image needs a name."
 	t.NameBad = "Only letters, digits, dot, hyphen and underscore; a letter or digit first."
 	t.NameLong = "That name is too long: 64 characters at most."

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"doppel.live/internal/blockdev"
+	"doppel.live/internal/filesystem"
 	"doppel.live/internal/image"
 	"doppel.live/internal/inventory"
 	"doppel.live/internal/live/looking"
@@ -62,6 +63,9 @@ func showDisk(c *console, d inventory.Disk) {
 	if d.Serial != "" {
 		facts = append(facts, "serial "+d.Serial)
 	}
+	if d.WWN != "" {
+		facts = append(facts, "WWN "+d.WWN)
+	}
 	if d.BootMedium {
 		facts = append(facts, "the live system was started from it")
 	}
@@ -98,5 +102,22 @@ func partitionLine(p inventory.Partition) string {
 	if label == "" {
 		label = p.PartLabel
 	}
+	if state := stateText(p.State); state != "" {
+		label = strings.TrimSpace(label + "  (" + state + ")")
+	}
 	return fmt.Sprintf("  %-14s %-12s %10s  %-16s %s", p.Name, kind, blockdev.Bytes(p.Size), used, label)
+}
+
+// stateText says what is to know about how a file system was left; nothing of
+// a clean one.
+func stateText(s filesystem.State) string {
+	switch s {
+	case filesystem.Dirty:
+		return "was not unmounted, or has errors"
+	case filesystem.Recovery:
+		return "was not unmounted: its journal must be replayed"
+	case filesystem.Hibernated:
+		return "hibernated: a sleeping system will come back to it"
+	}
+	return ""
 }
