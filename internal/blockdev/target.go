@@ -36,6 +36,7 @@ type Target struct {
 	options Options
 
 	mu      sync.Mutex
+	direct  *os.File      // the same past the page cache; nil: not to be had
 	armed   bool          // compared again and kept; writing has begun
 	pending extent.Extent // offset and length that the kernel was told to write back
 	dirty   extent.Extent // offset and length written since
@@ -65,6 +66,7 @@ func OpenTarget(path string, c Consent, o Options) (*Target, error) {
 		f.Close()
 		return nil, err
 	}
+	t.direct = openDirect(f)
 	return t, nil
 }
 
@@ -242,8 +244,36 @@ func (t *Target) Size() int64 { return t.disk.Size }
 // SectorSize is the logical sector size in bytes.
 func (t *Target) SectorSize() int64 { return t.disk.SectorSize }
 
-// ReadAt reads from the device.
-func (t *Target) ReadAt(p []byte, off int64) (int, error) { return t.file.ReadAt(p, off) }
+// ReadAt reads from the device, large pieces past the page cache.
+func (t *Target) ReadAt(p []byte, off int64) (int, error) {
+	t.mu.Lock()
+	direct := t.direct
+	t.mu.Unlock()
+	if from, to := directPart(off, int64(len(p))); direct != nil && to > 0 {
+		n, err := pieces(p, off, from, to, t.file.ReadAt, direct.ReadAt)
+		if !noDirect(err) {
+			return n, err
+		}
+	}
+	return t.file.ReadAt(p, off)
+}
+
+// pieces does p[from:to] by direct and the rest by plain, in order.
+func pieces(p []byte, off, from, to int64, plain, direct func([]byte, int64) (int, error)) (n int, err error) {
+	for _, part := range []struct {
+		from, to int64
+		do       func([]byte, int64) (int, error)
+	}{{0, from, plain}, {from, to, direct}, {to, int64(len(p)), plain}} {
+		if part.from == part.to {
+			continue
+		}
+		m, err := part.do(p[part.from:part.to], off+part.from)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
 
 // writeWindow is how much is written before the kernel is told to bring it to
 // the device, so that errors and the true rate show early.
@@ -260,11 +290,29 @@ func (t *Target) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(p)) > t.disk.Size {
 		return 0, fmt.Errorf("%s: write of %d bytes at %d leaves the device", t.disk.Path, len(p), off)
 	}
-	n, err := t.file.WriteAt(p, off)
+	n, err := t.put(p, off)
 	if errors.Is(err, unix.ENOSPC) && t.disk.Transport != "file" {
 		// A disk that was unplugged has no room: its size is 0.
 		err = fmt.Errorf("%s: %w", t.disk.Path, unix.ENODEV)
 	}
+	return n, err
+}
+
+// put writes large pieces past the page cache and the rest through it.
+func (t *Target) put(p []byte, off int64) (int, error) {
+	if from, to := directPart(off, int64(len(p))); t.direct != nil && to > 0 {
+		n, err := pieces(p, off, from, to, t.putCached, t.direct.WriteAt)
+		if !noDirect(err) {
+			return n, err
+		}
+		t.direct.Close()
+		t.direct = nil
+	}
+	return t.putCached(p, off)
+}
+
+func (t *Target) putCached(p []byte, off int64) (int, error) {
+	n, err := t.file.WriteAt(p, off)
 	if err != nil {
 		return n, err
 	}
@@ -379,4 +427,9 @@ func (t *Target) ReReadTable() error {
 }
 
 // Close closes the device.
-func (t *Target) Close() error { return t.file.Close() }
+func (t *Target) Close() error {
+	if t.direct != nil {
+		t.direct.Close()
+	}
+	return t.file.Close()
+}
