@@ -57,6 +57,10 @@ type framed struct {
 	table  store.Reader // the frames file
 	tail   []byte       // what lies behind the last whole block
 
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	readers sync.WaitGroup // goroutines of Records
+
 	mu     sync.Mutex // for what follows
 	unpack unpacker
 	packed []byte
@@ -74,6 +78,7 @@ var _ image.Saved = (*framed)(nil)
 
 func openFramed(d *directory, v image.Volume) (_ *framed, err error) {
 	s := &framed{volume: v}
+	s.life, s.end = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -347,6 +352,8 @@ func (s *framed) within(c cached, want extent.Extent) *cached {
 
 // Close implements image.Saved.
 func (s *framed) Close() error {
+	s.end()
+	s.readers.Wait()
 	for _, r := range []store.Reader{s.data, s.table} {
 		if r != nil {
 			r.Close()
