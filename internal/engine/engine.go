@@ -74,6 +74,10 @@ func targetError(what string, err error) error {
 }
 
 func imageError(v string, err error) error {
+	var known *Error
+	if errors.As(err, &known) { // a source that is read as an image
+		return err
+	}
 	if errors.Is(err, image.ErrDamaged) {
 		return &Error{Err: fmt.Errorf("volume %s: %w", v, err), Next: "check the image with doppel verify, and take another image if there is one"}
 	}

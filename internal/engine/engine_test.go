@@ -170,7 +170,8 @@ func planFor(t testing.TB, im *memory, d *disk, only ...string) (*plan.Restore, 
 func restoreTo(t testing.TB, im *memory, d *disk, only ...string) error {
 	t.Helper()
 	p, present := planFor(t, im, d, only...)
-	return Restore(context.Background(), reading{im}, p, d, RestoreOptions{Present: present, Verify: true}, &progress.Meter{})
+	_, err := Restore(context.Background(), reading{im}, []Job{{p, d, present}}, RestoreOptions{Verify: true}, &progress.Meter{})
+	return err
 }
 
 func onFile(t testing.TB, b []byte) string {
@@ -299,7 +300,7 @@ func TestStoppedRestoreLeavesNoTable(t *testing.T) {
 	p, present := planFor(t, im, whole)
 	probeRun := newDisk(int64(len(source)), 0)
 	copy(probeRun.bytes, source)
-	if err := Restore(context.Background(), reading{im}, p, probeRun, RestoreOptions{Present: present}, &progress.Meter{}); err != nil {
+	if _, err := Restore(context.Background(), reading{im}, []Job{{p, probeRun, present}}, RestoreOptions{}, &progress.Meter{}); err != nil {
 		t.Fatal(err)
 	}
 	wiped := 4 // the writes that wipe the edges come first
@@ -307,7 +308,7 @@ func TestStoppedRestoreLeavesNoTable(t *testing.T) {
 		d := newDisk(int64(len(source)), 0)
 		copy(d.bytes, source)
 		d.failAt, d.failErr = at, unix.ENODEV
-		err := Restore(context.Background(), reading{im}, p, d, RestoreOptions{Present: present}, &progress.Meter{})
+		_, err := Restore(context.Background(), reading{im}, []Job{{p, d, present}}, RestoreOptions{}, &progress.Meter{})
 		var failure *Error
 		if !errors.As(err, &failure) || !errors.Is(err, unix.ENODEV) || !strings.Contains(failure.Next, "cable") {
 			t.Fatalf("write %d fails: %v", at, err)
@@ -341,7 +342,7 @@ func TestCancelledJobs(t *testing.T) {
 	p, present := planFor(t, im, d)
 	ctx, cancel = context.WithCancel(context.Background())
 	defer cancel()
-	if err := Restore(ctx, reading{im}, p, d, RestoreOptions{Present: present}, &progress.Meter{Report: stop}); !errors.Is(err, context.Canceled) {
+	if _, err := Restore(ctx, reading{im}, []Job{{p, d, present}}, RestoreOptions{}, &progress.Meter{Report: stop}); !errors.Is(err, context.Canceled) {
 		t.Errorf("restore: %v", err)
 	}
 	if table, err := partition.Read(d, d.Size(), 512); err != nil || table.Scheme != partition.None {
@@ -539,7 +540,7 @@ func TestStoppedRestoreOfAVolumeLeavesNoFileSystem(t *testing.T) {
 		copy(d.bytes, source)
 		d.failAt, d.failErr = failAt, unix.ENODEV
 		p, present := planFor(t, im, d, v.Name)
-		err := Restore(context.Background(), reading{im}, p, d, RestoreOptions{Present: present}, &progress.Meter{})
+		_, err := Restore(context.Background(), reading{im}, []Job{{p, d, present}}, RestoreOptions{}, &progress.Meter{})
 		if (err != nil) != (failAt > 0) {
 			t.Fatalf("write %d fails: %v", failAt, err)
 		}

@@ -1,57 +1,101 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
+	"sync"
 
-	"doppel.live/internal/extent"
-	"doppel.live/internal/filesystem/probe"
 	"doppel.live/internal/image"
 	"doppel.live/internal/partition"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
 )
 
-// RestoreOptions says how a restore works.
-type RestoreOptions struct {
+// Job is one target of a restore.
+type Job struct {
+	Plan    *plan.Restore
+	Target  Target
 	Present *partition.Table // the old table of the target; nil: none known
-	Verify  bool             // read the target back and compare
+}
+
+// RestoreOptions says how a restore works. The zero value writes everything and
+// compares nothing.
+type RestoreOptions struct {
+	Verify bool // read the targets back and compare
+	Delta  bool // read the targets first, and write only what differs
+}
+
+// Outcome is how a restore ended for one target.
+type Outcome struct {
+	Written int64 // bytes of volumes that were written
+	Err     error
 }
 
 // restore is one restore under way.
 type restore struct {
-	im    image.Image
-	plan  *plan.Restore
-	t     Target
-	meter *progress.Meter
+	im      image.Image
+	targets []*writing
+	options RestoreOptions
+	meter   *progress.Meter
 }
 
-// Restore does what the plan says: wipes what the target was, writes the data,
-// flushes, and writes the tables last. Until those are written nothing on the
-// target looks whole.
-func Restore(ctx context.Context, im image.Image, p *plan.Restore, t Target, o RestoreOptions, meter *progress.Meter) error {
-	if len(p.Refusals) > 0 {
-		return fmt.Errorf("refused: %s", p.Refusals[0])
+// errNoTarget ends a restore all of whose targets have failed.
+var errNoTarget = errors.New("no target is left")
+
+// Restore writes an image to all targets with one reading of it, each as its
+// plan says; the plans are of the same volumes. What each target was is wiped
+// first, then the data is written and flushed, and the tables come last: until
+// then nothing on a target looks whole. A target that fails is given up and the
+// others go on. The outcomes are parallel to jobs; the error is nil when all
+// targets are done.
+func Restore(ctx context.Context, im image.Image, jobs []Job, o RestoreOptions, meter *progress.Meter) ([]Outcome, error) {
+	r := &restore{im: im, options: o, meter: meter}
+	for _, j := range jobs {
+		if len(j.Plan.Refusals) > 0 {
+			return nil, fmt.Errorf("refused: %s", j.Plan.Refusals[0])
+		}
+		if !sameSteps(j.Plan, jobs[0].Plan) {
+			return nil, fmt.Errorf("%s and %s are planned for different volumes", j.Plan.Target.Path, jobs[0].Plan.Target.Path)
+		}
+		r.targets = append(r.targets, &writing{Job: j, delta: o.Delta, meter: meter})
 	}
-	r := &restore{im: im, plan: p, t: t, meter: meter}
-	total := p.Bytes
-	if o.Verify {
+	err := r.run(ctx)
+	outcomes := make([]Outcome, len(jobs))
+	for i, w := range r.targets {
+		outcomes[i] = Outcome{w.written, w.err}
+		if err != nil && err != errNoTarget {
+			outcomes[i].Err = err
+		}
+	}
+	return outcomes, r.verdict(err)
+}
+
+func sameSteps(a, b *plan.Restore) bool {
+	return slices.EqualFunc(a.Steps, b.Steps, func(x, y plan.Step) bool { return x.Index == y.Index && x.Method == y.Method })
+}
+
+func (r *restore) run(ctx context.Context) error {
+	total := r.targets[0].Plan.Bytes
+	if r.options.Verify {
 		total *= 2
 	}
-	meter.Start("restore image "+p.Image, total)
+	r.meter.Start("restore image "+r.targets[0].Plan.Image, total)
+	r.meter.Step("wipe what the target was", "", 0)
 	stages := []func(context.Context) error{
-		func(ctx context.Context) error { return r.wipe(ctx, o.Present) },
-		r.areas, r.volumes, r.tables,
+		func(ctx context.Context) error { return r.each(func(w *writing) error { return w.wipe(ctx) }) },
+		func(ctx context.Context) error { return r.each(func(w *writing) error { return w.areas(ctx) }) },
+		r.volumes,
+		r.tables,
 	}
-	if o.Verify {
+	if r.options.Verify {
 		stages = append(stages, r.verify)
 	}
 	for _, stage := range stages {
-		if err := errors.Join(ctx.Err()); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := stage(ctx); err != nil {
@@ -61,129 +105,115 @@ func Restore(ctx context.Context, im image.Image, p *plan.Restore, t Target, o R
 	return nil
 }
 
-// write writes to the target in pieces, so that a cancelled job ends soon.
-func (r *restore) write(ctx context.Context, what string, data []byte, off int64) error {
-	for len(data) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
+// each does something on every target that has not failed, at the same time.
+func (r *restore) each(f func(*writing) error) error {
+	var group sync.WaitGroup
+	for _, w := range r.targets {
+		if w.err == nil {
+			group.Go(func() { w.err = f(w) })
 		}
-		n := min(len(data), chunk)
-		if _, err := r.t.WriteAt(data[:n], off); err != nil {
-			return targetError(fmt.Sprintf("write %s at byte %d", what, off), err)
+	}
+	group.Wait()
+	return r.alive()
+}
+
+// alive warns of the targets that failed since it was asked last, and ends the
+// restore when none is left.
+func (r *restore) alive() error {
+	left := slices.ContainsFunc(r.targets, func(w *writing) bool { return w.err == nil })
+	for _, w := range r.targets {
+		if w.err != nil && !w.told && left {
+			w.told = true
+			r.meter.Warn(fmt.Sprintf("%s is given up, the others go on: %v", w.Plan.Target.Path, w.err))
 		}
-		data, off = data[n:], off+int64(n)
+	}
+	if !left {
+		return errNoTarget
 	}
 	return nil
 }
 
-// wipe zeroes what would make somebody recognise what the target was: tables,
-// boot sectors, and the signatures of file systems and arrays, in the old
-// partitions as well as where the new volumes will lie.
-func (r *restore) wipe(ctx context.Context, present *partition.Table) error {
-	r.meter.Step("wipe what the target was", "", 0)
-	list := append([]extent.Extent(nil), r.plan.Wipe...)
-	regions := []extent.Extent{}
-	for _, s := range r.plan.Steps {
-		regions = append(regions, extent.Extent{Offset: s.TargetOffset, Length: s.Size})
-	}
-	if r.plan.WholeDisk {
-		regions = append(regions, extent.Extent{Length: r.t.Size()})
-		if present != nil {
-			for _, p := range present.Partitions {
-				regions = append(regions, extent.Extent{Offset: p.Start, Length: p.Size})
-			}
+// verdict makes one error of that of the restore and those of its targets.
+func (r *restore) verdict(err error) error {
+	var failed []error
+	var names []string
+	for _, w := range r.targets {
+		if w.err != nil {
+			failed = append(failed, w.err)
+			names = append(names, w.Plan.Target.Path)
 		}
 	}
-	for _, g := range regions {
-		if g.Offset < 0 || g.Length <= 0 || g.End() > r.t.Size() {
-			continue // an old table may say anything
-		}
-		found, err := probe.Signatures(io.NewSectionReader(r.t, g.Offset, g.Length), g.Length)
-		if err != nil {
-			return targetError("look for old signatures", err)
-		}
-		for _, s := range found {
-			list = append(list, extent.Extent{Offset: g.Offset + s.Offset, Length: s.Length})
-		}
+	switch {
+	case err != nil && err != errNoTarget:
+		return err
+	case len(failed) == 0:
+		return nil
+	case len(r.targets) == 1:
+		return failed[0]
 	}
-	zeros := make([]byte, 1<<20)
-	for _, e := range list {
-		for off := e.Offset; off < e.End(); off += int64(len(zeros)) {
-			if err := r.write(ctx, "zeros", zeros[:min(int64(len(zeros)), e.End()-off)], off); err != nil {
-				return err
-			}
-		}
-	}
-	return r.sync()
-}
-
-func (r *restore) sync() error {
-	if err := r.t.Sync(); err != nil {
-		return targetError("flush", err)
-	}
-	return nil
-}
-
-// areas writes boot code outside the tables.
-func (r *restore) areas(ctx context.Context) error {
-	for _, a := range r.plan.Areas {
-		if err := r.write(ctx, a.Name, a.Data, a.Offset); err != nil {
-			return err
-		}
-	}
-	return nil
+	text := fmt.Errorf("%d of %d targets failed: %s: %w", len(failed), len(r.targets), strings.Join(names, ", "), errors.Join(failed...))
+	return &Error{Err: text, Next: "the other targets are whole; check the cables and the health of those that failed with doppel disks, and restore to them again"}
 }
 
 func (r *restore) volumes(ctx context.Context) error {
-	for _, s := range r.plan.Steps {
+	for i, s := range r.targets[0].Plan.Steps {
 		var err error
 		switch s.Method {
 		case image.Absent:
 		case image.Swap:
 			r.meter.Step(fmt.Sprintf("restore %s: make swap with its UUID and label", s.Volume), s.Volume, 0)
-			err = r.swap(ctx, s)
+			err = r.each(func(w *writing) error { return r.swap(ctx, w, w.Plan.Steps[i]) })
 		default:
 			r.meter.Step(fmt.Sprintf("restore %s", s.Volume), s.Volume, s.Bytes)
-			err = r.volume(ctx, s)
+			err = r.volume(ctx, i)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	r.meter.Step("flush", "", 0)
-	return r.sync()
+	return r.each((*writing).sync)
 }
 
-// volume writes a volume so that it is recognised only when all of it is on the
-// medium: its edges, where the superblocks and boot sectors are that programs
-// look for, wait for a flush of the rest, and its beginning comes last.
-func (r *restore) volume(ctx context.Context, s plan.Step) error {
-	w := volumeEdges{start: s.TargetOffset, size: s.Size}
-	err := r.records(ctx, s, func(data []byte, off int64) error {
-		middle, at := w.hold(data, off)
-		return r.write(ctx, s.Volume, middle, at)
-	})
-	if err != nil || len(w.held) == 0 {
-		return err
-	}
-	if err := r.sync(); err != nil {
-		return err
-	}
-	for _, e := range slices.Backward(w.held) {
-		if err := r.write(ctx, s.Volume, e.Data, e.Offset); err != nil {
-			return err
+// volume writes a volume to all targets.
+func (r *restore) volume(ctx context.Context, i int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, w := range r.targets {
+		if w.err == nil {
+			w.begin(ctx, w.Plan.Steps[i])
 		}
 	}
-	return r.sync()
+	err := r.records(ctx, r.targets[0].Plan.Steps[i], func(data []byte, off int64) error {
+		for _, w := range r.targets {
+			if w.err == nil {
+				w.err = w.put(data, off)
+			}
+		}
+		return r.alive()
+	})
+	if err != nil {
+		cancel() // what waits in the queues is not wanted any more
+	}
+	ended := r.each(func(w *writing) error { return w.end(ctx) })
+	for _, w := range r.targets {
+		w.drop()
+	}
+	if err != nil {
+		return err
+	}
+	return ended
 }
 
-// records hands every record of a volume to use, with its place on the target.
+// records hands every record of a volume to use, with its place in the volume.
 func (r *restore) records(ctx context.Context, s plan.Step, use func(data []byte, off int64) error) error {
 	v, err := r.im.Open(s.Index)
 	if err != nil {
 		return imageError(s.Volume, err)
 	}
 	defer v.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	reader := v.Records(ctx)
 	for {
 		rec, err := reader.ReadRecord()
@@ -199,19 +229,19 @@ func (r *restore) records(ctx context.Context, s plan.Step, use func(data []byte
 		if rec.Offset < 0 || rec.Offset+int64(len(rec.Data)) > s.Size {
 			return imageError(s.Volume, fmt.Errorf("%w: data behind the end of the volume", image.ErrDamaged))
 		}
-		if err := use(rec.Data, s.TargetOffset+rec.Offset); err != nil {
+		if err := use(rec.Data, rec.Offset); err != nil {
 			return err
 		}
 		r.meter.Add(int64(len(rec.Data)))
 	}
 }
 
-func (r *restore) swap(ctx context.Context, s plan.Step) error {
+func (r *restore) swap(ctx context.Context, w *writing, s plan.Step) error {
 	header, err := r.swapHeader(s)
 	if err != nil {
 		return imageError(s.Volume, err)
 	}
-	return r.write(ctx, s.Volume, header, s.TargetOffset)
+	return w.write(ctx, s.Volume, header, s.TargetOffset)
 }
 
 func (r *restore) swapHeader(s plan.Step) ([]byte, error) {
@@ -225,87 +255,42 @@ func (r *restore) swapHeader(s plan.Step) ([]byte, error) {
 	return nil, fmt.Errorf("%w: no volume %d", image.ErrDamaged, s.Index)
 }
 
-// tables writes the table sectors, sector 0 last, with a flush before it.
+// tables writes the table of each target.
 func (r *restore) tables(ctx context.Context) error {
-	if len(r.plan.Table) == 0 {
-		if r.plan.WholeDisk {
-			r.reread()
-		}
-		return nil
+	if len(r.targets[0].Plan.Table) > 0 {
+		r.meter.Step("write the partition table", "", 0)
 	}
-	r.meter.Step("write the partition table", "", 0)
-	for i, s := range r.plan.Table {
-		if i == len(r.plan.Table)-1 {
-			if err := r.sync(); err != nil {
-				return err
-			}
-		}
-		if err := r.write(ctx, s.Name, s.Data, s.Offset); err != nil {
-			return err
-		}
-	}
-	if err := r.sync(); err != nil {
+	return r.each(func(w *writing) error { return w.table(ctx) })
+}
+
+// verify reads the targets back past the page cache and compares them with the
+// image.
+func (r *restore) verify(ctx context.Context) error {
+	if err := r.each((*writing).compareAreas); err != nil {
 		return err
 	}
-	r.reread()
-	return r.sync()
-}
-
-// reread lets the kernel see the new table. What was written stays true if it
-// will not.
-func (r *restore) reread() {
-	if err := r.t.ReReadTable(); err != nil {
-		r.meter.Warn(err.Error() + "; restart before you use the target")
-	}
-}
-
-// verify reads the target past the page cache and compares it with the image.
-func (r *restore) verify(ctx context.Context) error {
-	if err := r.t.DropCache(); err != nil {
-		return targetError("read it back", err)
-	}
-	for _, s := range append(append([]partition.Sector(nil), r.plan.Areas...), r.plan.Table...) {
-		if err := r.compare(s.Name, s.Data, s.Offset); err != nil {
-			return err
-		}
-	}
-	for _, s := range r.plan.Steps {
+	for i, s := range r.targets[0].Plan.Steps {
+		var err error
 		switch s.Method {
 		case image.Absent:
 		case image.Swap:
-			header, err := r.swapHeader(s)
-			if err == nil {
-				err = r.compare(s.Volume, header, s.TargetOffset)
-			}
-			if err != nil {
-				return err
-			}
+			err = r.each(func(w *writing) error {
+				s := w.Plan.Steps[i]
+				header, err := r.swapHeader(s)
+				if err != nil {
+					return imageError(s.Volume, err)
+				}
+				return w.compare(s.Volume, header, s.TargetOffset)
+			})
 		default:
 			r.meter.Step(fmt.Sprintf("compare %s with the image", s.Volume), s.Volume, s.Bytes)
-			if err := r.records(ctx, s, func(data []byte, off int64) error { return r.compare(s.Volume, data, off) }); err != nil {
-				return err
-			}
+			err = r.records(ctx, s, func(data []byte, off int64) error {
+				return r.each(func(w *writing) error { return w.compare(s.Volume, data, w.Plan.Steps[i].TargetOffset+off) })
+			})
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-func (r *restore) compare(what string, want []byte, off int64) error {
-	have := make([]byte, len(want))
-	if n, err := r.t.ReadAt(have, off); n < len(have) {
-		return targetError(fmt.Sprintf("read %s back at byte %d", what, off), err)
-	}
-	if bytes.Equal(have, want) {
-		return nil
-	}
-	for i := range have {
-		if have[i] != want[i] {
-			off += int64(i)
-			break
-		}
-	}
-	return &Error{
-		Err:  fmt.Errorf("target: %s differs from the image at byte %d", what, off),
-		Next: "the target does not keep what is written to it: check its health and cable, and do not trust it",
-	}
 }

@@ -274,7 +274,7 @@ func (r *restoring) run(ctx context.Context, c *console, p *plan.Restore, verify
 		return err
 	}
 	began := time.Now()
-	err = engine.Restore(ctx, r.image, p, t, engine.RestoreOptions{Present: r.present, Verify: verify}, j.meter)
+	_, err = engine.Restore(ctx, r.image, []engine.Job{{Plan: p, Target: t, Present: r.present}}, engine.RestoreOptions{Verify: verify}, j.meter)
 	written := t.Written()
 	if err := errors.Join(err, t.Close()); err != nil {
 		if ctx.Err() != nil && written {
