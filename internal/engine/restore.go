@@ -83,7 +83,7 @@ func (r *restore) run(ctx context.Context) error {
 	if r.options.Verify {
 		total *= 2
 	}
-	r.meter.Start("restore image "+r.targets[0].Plan.Image, total)
+	r.meter.Start(r.targets[0].Plan.Title(), total)
 	r.meter.Step("wipe what the target was", "", 0)
 	stages := []func(context.Context) error{
 		func(ctx context.Context) error { return r.each(func(w *writing) error { return w.wipe(ctx) }) },

@@ -14,9 +14,10 @@ import (
 	"doppel.live/internal/partition"
 )
 
-// Restore is the plan of a restore.
+// Restore is the plan of a restore to one target, or of a clone.
 type Restore struct {
-	Image    string   `json:"image"`
+	Image    string   `json:"image"`            // of a clone: the name of the source
+	Source   *Device  `json:"source,omitempty"` // of a clone
 	Target   Device   `json:"target"`
 	Consent  string   `json:"consent"` // for --consent; "" where the plan refuses
 	Confirm  Confirm  `json:"confirm"`
@@ -41,6 +42,8 @@ type RestoreInput struct {
 	SectorSize int64            // of the target, bytes
 	Present    *partition.Table // what the target holds now
 	Partition  bool             // the target is a partition, not a disk
+	KeepTable  bool             // write into the partitions that the target has
+	Source     *Device          // what is cloned; nil: an image is restored
 	Consent    blockdev.Consent
 	Others     []string // serial numbers of the other disks of the machine
 	Rate       float64  // bytes per second that the target may take; 0 unknown
@@ -57,7 +60,7 @@ const (
 // is for an image that cannot be read.
 func NewRestore(in RestoreInput) (*Restore, error) {
 	p := &Restore{
-		Image: in.Manifest.Name, Target: in.Target,
+		Image: in.Manifest.Name, Source: in.Source, Target: in.Target,
 		Confirm: NewConfirm(in.Target.Serial, in.Others),
 		Steps:   []Step{}, Refusals: []string{}, Warnings: []string{},
 	}
@@ -67,7 +70,7 @@ func NewRestore(in RestoreInput) (*Restore, error) {
 	}
 	var err error
 	switch {
-	case in.Partition:
+	case in.Partition, !p.WholeDisk && len(volumes) == 1 && in.bare():
 		p.toPartition(in, volumes)
 	case p.WholeDisk:
 		err = p.toDisk(in, disk, volumes)
@@ -84,6 +87,25 @@ func NewRestore(in RestoreInput) (*Restore, error) {
 	p.Seconds = seconds(p.Bytes, in.Rate)
 	p.Consent = p.code(in)
 	return p, nil
+}
+
+// bare says that the target has no table: it is one volume.
+func (in RestoreInput) bare() bool { return in.Present != nil && in.Present.Scheme == partition.None }
+
+// what names what is written.
+func (p *Restore) what() string {
+	if p.Source != nil {
+		return p.Source.Path
+	}
+	return "image " + p.Image
+}
+
+// Title says what the job does, for its log.
+func (p *Restore) Title() string {
+	if p.Source != nil {
+		return "clone " + p.Source.Path
+	}
+	return "restore image " + p.Image
 }
 
 // code is a short digest of what somebody agrees to: which image is written
@@ -108,7 +130,7 @@ func (p *Restore) warn(format string, args ...any) {
 // choose finds the disk of the image and the volumes that are wanted.
 func (p *Restore) choose(in RestoreInput) (disk int, volumes []image.Volume) {
 	m := in.Manifest
-	p.WholeDisk = m.WholeDisk && len(in.Only) == 0
+	p.WholeDisk = m.WholeDisk && len(in.Only) == 0 && !in.KeepTable
 	known := map[string]bool{}
 	disk = -1
 	for i, d := range m.Disks {
@@ -124,7 +146,7 @@ func (p *Restore) choose(in RestoreInput) (disk int, volumes []image.Volume) {
 			}
 			disk, volumes = i, append(volumes, v)
 		}
-		if slices.Contains(in.Only, d.Name) && m.WholeDisk && len(in.Only) == 1 {
+		if slices.Contains(in.Only, d.Name) && m.WholeDisk && len(in.Only) == 1 && !in.KeepTable {
 			p.WholeDisk, disk = true, i
 		}
 	}
@@ -136,7 +158,7 @@ func (p *Restore) choose(in RestoreInput) (disk int, volumes []image.Volume) {
 		return 0, nil // a table without partitions
 	}
 	if disk < 0 {
-		p.refuse("image %s holds nothing that can be restored", m.Name)
+		p.refuse("%s holds nothing that can be restored", p.what())
 	}
 	return disk, volumes
 }
@@ -166,7 +188,7 @@ func (p *Restore) finish() {
 	slices.SortFunc(p.Wipe, func(a, b extent.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	p.Wipe = joined(p.Wipe)
 	if err := extent.Validate(p.Wipe, p.Target.Size); err != nil {
-		p.refuse("image %s does not fit its own table: %v", p.Image, err)
+		p.refuse("%s does not fit its own table: %v", p.what(), err)
 	}
 }
 
@@ -187,7 +209,7 @@ func joined(list []extent.Extent) []extent.Extent {
 func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) error {
 	d := in.Manifest.Disks[index]
 	if in.Target.Size < d.Size {
-		p.refuse("the target has %s, the image needs %s: choose a target at least as large", sizes(in.Target.Size), sizes(d.Size))
+		p.refuse("the target has %s, %s needs %s: choose a target at least as large", sizes(in.Target.Size), p.what(), sizes(d.Size))
 		return nil
 	}
 	table, err := p.table(in, index)
@@ -211,7 +233,7 @@ func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) err
 		}
 		p.step(v, v.Offset, v.Size)
 		if v.Method == image.Absent {
-			p.warn("%s is not in the image: its partition will be empty", v.Name)
+			p.warn("%s is not copied: its partition will be empty", v.Name)
 		}
 	}
 	p.finish()
@@ -239,7 +261,7 @@ func (p *Restore) table(in RestoreInput, index int) (*partition.Table, error) {
 		return &partition.Table{Scheme: partition.None, SectorSize: in.SectorSize, DiskSize: in.Target.Size}, nil
 	}
 	if in.SectorSize != d.SectorSize {
-		p.refuse("the target has sectors of %d bytes, the image is of a disk with %d: choose a target with the same", in.SectorSize, d.SectorSize)
+		p.refuse("the target has sectors of %d bytes, %s is of a disk with %d: choose a target with the same", in.SectorSize, p.what(), d.SectorSize)
 		return nil, nil
 	}
 	table, err := partition.Parse(partition.Scheme(d.Scheme), sectors, d.Size, d.SectorSize)
@@ -305,7 +327,7 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 		}
 	}
 	if len(p.Steps) == 0 && len(p.Refusals) == 0 {
-		p.refuse("image %s holds nothing that can be restored", p.Image)
+		p.refuse("%s holds nothing that can be restored", p.what())
 	}
 	p.finish()
 }
@@ -316,7 +338,7 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 func (p *Restore) cannotHold(v image.Volume, place string, size, sector int64) bool {
 	switch {
 	case v.Method == image.Absent:
-		p.refuse("%s was left out when image %s was saved", v.Name, p.Image)
+		p.refuse("%s was left out when %s was saved", v.Name, p.what())
 	case size < v.Size && v.Method != image.Swap:
 		p.refuse("%s has %s, %s needs %s: choose a larger one", place, sizes(size), v.Name, sizes(v.Size))
 	case v.Method != image.Swap && v.BlockSize > 0 && v.BlockSize < sector:

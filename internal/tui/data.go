@@ -120,6 +120,7 @@ type jobPlan struct {
 	Place    string       `json:"place"`
 	Sources  []planDevice `json:"sources"` // save
 	Target   planDevice   `json:"target"`  // restore
+	Targets  []*jobPlan   `json:"targets"` // restore to several disks at once
 	Consent  string       `json:"consent"` // restore: the code that stands for all of this
 	Confirm  confirm      `json:"confirm"` // restore
 	Steps    []planStep   `json:"steps"`
@@ -129,6 +130,14 @@ type jobPlan struct {
 	Seconds  float64      `json:"seconds"` // 0 unknown
 	Refusals []string     `json:"refusals"`
 	Warnings []string     `json:"warnings"`
+}
+
+// each gives the plans of a restore by target.
+func (p *jobPlan) each() []*jobPlan {
+	if len(p.Targets) > 0 {
+		return p.Targets
+	}
+	return []*jobPlan{p}
 }
 
 type planDevice struct {

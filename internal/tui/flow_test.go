@@ -342,3 +342,31 @@ func TestClosedTerminal(t *testing.T) {
 		r.want(t)
 	}
 }
+
+const clonePlan = `{"event":"plan","plan":{"image":"sda","source":{"path":"/dev/sda"},"target":{"path":"/dev/sdb","model":"Slow","serial":"ABC1234","size":2000000000,"contents":"x"},` +
+	`"consent":"c10ne","confirm":{"ask":"the last 4 characters of the serial number","expect":"1234"},"steps":[{"volume":"sda1","method":"blocks","bytes":5}],"bytes":5}}`
+
+func TestClone(t *testing.T) {
+	r := machine()
+	r.replies["doppel clone /dev/sda /dev/sdb --plan"] = reply{lines: []string{clonePlan}}
+	r.replies["doppel clone /dev/sda /dev/sdb --consent"] = reply{lines: []string{resultOK}}
+	s := play(t, r, move{"What would", "Clone"}, move{"shall be copied", "/dev/sda"}, move{"onto which disk", "/dev/sdb"},
+		move{"this is the plan", "Start"}, move{"are you sure", "1234"}, move{"Cloned: Done", "Continue"})
+	r.want(t, "doppel clone /dev/sda /dev/sdb --consent c10ne --json")
+	s.holds("Slow", "ABC1234", "type the last 4 characters")
+}
+
+// Several disks at once: one consent, and each disk is confirmed by itself.
+func TestSeveralTargets(t *testing.T) {
+	r := machine()
+	one := strings.TrimSuffix(strings.TrimPrefix(clonePlan, `{"event":"plan","plan":`), "}")
+	two := strings.NewReplacer("/dev/sdb", "/dev/sdc", "ABC1234", "QQQ9876", `"1234"`, `"9876"`).Replace(one)
+	set := `{"event":"plan","plan":{"image":"lab","consent":"b07h","targets":[` + one + "," + two + `],"bytes":5,"refusals":[],"warnings":[]}}`
+	r.replies["doppel restore lab /dev/sdb /dev/sda --plan"] = reply{lines: []string{set}}
+	r.replies["doppel restore lab /dev/sdb /dev/sda --consent"] = reply{lines: []string{resultOK}}
+	s := play(t, r, move{"What would", "Restore"}, move{"which image", "lab"}, move{"which parts", "The whole"},
+		move{"which disk", "Several"}, move{"which disk", "<"}, move{"which disk", "Several"}, move{"which disk", "/dev/sdb,/dev/sda"},
+		move{"this is the plan", "Start"}, move{"sure", "1234"}, move{"sure", "9876"}, move{"Restored: Done", "Continue"})
+	r.want(t, "doppel restore lab /dev/sdb /dev/sda --consent b07h --json")
+	s.holds("QQQ9876", "ABC1234", "/dev/sdc")
+}

@@ -1,17 +1,20 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// restoring is what the restore flow has gathered so far.
+// restoring is what the flow of a restore, or of a clone, has gathered so far.
 type restoring struct {
-	image  summary
-	parts  []int // indexes of image.Volumes; nil: the whole image
-	whole  bool
-	target string // path of a disk, or of a partition
-	plan   *jobPlan
+	image   summary
+	source  *disk // of a clone; nil: an image is restored
+	parts   []int // indexes of image.Volumes; nil: the whole image
+	whole   bool
+	targets []string // paths of disks
+	plan    *jobPlan
 }
 
 // restore is the flow that writes an image to a disk.
@@ -25,12 +28,26 @@ func (m *Menu) restore() error {
 		},
 		func() error { return m.restoreWhat(&r) },
 		func() error { return m.restoreParts(&r) },
-		func() error { return m.restoreTarget(&r) },
-		func() error { return m.restorePlan(&r) },
+		func() error { return m.chooseTargets(m.Text.Target, &r) },
+		func() error { return m.restorePlan(&r, m.Text.RestorePlan) },
 		func() error { return m.confirm(&r) },
+		func() error { return m.run(m.restoreVerb(&r), m.restoreArgs(&r, "--consent", r.plan.Consent)) },
+	)
+}
+
+// clone is the flow that copies a disk to others.
+func (m *Menu) clone() error {
+	var r restoring
+	return walk(
 		func() error {
-			return m.run(m.restoreVerb(r.image.Name), m.restoreArgs(&r, "--consent", r.plan.Consent))
+			d, err := m.chooseDisk(m.Text.Clone)
+			r.source = &d
+			return err
 		},
+		func() error { return m.chooseTargets(m.Text.CloneTarget, &r) },
+		func() error { return m.restorePlan(&r, m.Text.ClonePlan) },
+		func() error { return m.confirm(&r) },
+		func() error { return m.run(m.restoreVerb(&r), m.restoreArgs(&r, "--consent", r.plan.Consent)) },
 	)
 }
 
@@ -130,14 +147,50 @@ func (m *Menu) restoreParts(r *restoring) error {
 	return err
 }
 
-func (m *Menu) restoreTarget(r *restoring) error {
-	d, err := m.chooseDisk(m.Text.Target)
-	r.target = d.Path
+// chooseTargets shows the disks until one is chosen, or several at once.
+func (m *Menu) chooseTargets(text PageText, r *restoring) error {
+	for {
+		var list diskList
+		if err := m.ask(&list, "doppel", "disks", "--json"); err != nil {
+			return err
+		}
+		page := m.diskPage(text, list)
+		if len(list.Disks) > 1 {
+			page.Items = append(page.Items, Item{Cells: []string{m.Text.ItemSeveral}, Key: 's', Tone: Dim})
+		}
+		page.Items = append(page.Items, m.again())
+		chosen, err := m.choose(page)
+		switch {
+		case err != nil:
+			return err
+		case chosen < len(list.Disks):
+			r.targets = []string{list.Disks[chosen].Path}
+			return nil
+		case chosen == len(page.Items)-1:
+			continue
+		}
+		if err := m.severalTargets(text, list, r); !errors.Is(err, ErrBack) {
+			return err
+		}
+	}
+}
+
+func (m *Menu) severalTargets(text PageText, list diskList, r *restoring) error {
+	page := m.diskPage(text, list)
+	page.Many, page.Status = true, m.status
+	chosen, err := m.Dialogue.Choose(page)
+	r.targets = nil
+	for _, i := range chosen {
+		r.targets = append(r.targets, list.Disks[i].Path)
+	}
 	return err
 }
 
 func (m *Menu) restoreArgs(r *restoring, more ...string) []string {
-	argv := []string{"doppel", "restore", r.image.Name, r.target}
+	if r.source != nil {
+		return slices.Concat([]string{"doppel", "clone", r.source.Path}, r.targets, more, []string{"--json"})
+	}
+	argv := append([]string{"doppel", "restore", r.image.Name}, r.targets...)
 	var only []string
 	for _, i := range r.parts {
 		only = append(only, r.image.Volumes[i].Name)
@@ -148,22 +201,33 @@ func (m *Menu) restoreArgs(r *restoring, more ...string) []string {
 	return append(append(argv, more...), "--json")
 }
 
-// restorePlan shows the target, what is on it and what will be written.
-func (m *Menu) restorePlan(r *restoring) (err error) {
+// restorePlan shows the targets, what is on them and what will be written.
+func (m *Menu) restorePlan(r *restoring, text PageText) (err error) {
 	t := m.Text
-	v := m.restoreVerb(r.image.Name)
-	if r.plan, err = m.plan(v, m.restoreArgs(r, "--plan")); err != nil {
+	if r.plan, err = m.plan(m.restoreVerb(r), m.restoreArgs(r, "--plan")); err != nil {
 		return err
 	}
 	p := r.plan
-	body := append(m.target(p.Target),
-		Line{Cells: []string{t.PlanImage, or(p.Image, r.image.Name)}},
-		Line{Cells: []string{t.PlanBytes, size(p.Bytes)}})
-	if err := m.agree(t.RestorePlan, body, p); err != nil {
+	var body []Line
+	for _, each := range p.each() {
+		body = append(body, m.target(each.Target)...)
+	}
+	if r.source != nil {
+		body = append(body, Line{Cells: []string{t.PlanSource, r.source.Path + "  " + or(r.source.Model, t.NoModel) + "  " + size(r.source.Size)}})
+	} else {
+		body = append(body, Line{Cells: []string{t.PlanImage, or(p.Image, r.image.Name)}})
+	}
+	body = append(body, Line{Cells: []string{t.PlanBytes, size(p.Bytes)}})
+	if p.Steps == nil {
+		p.Steps = p.each()[0].Steps
+	}
+	if err := m.agree(text, body, p); err != nil {
 		return err
 	}
-	if p.Consent == "" || p.Confirm.Expect == "" {
-		return back(m.tell(t.RestoredFailed, t.RestorePlan.Help, []Line{{Tone: Bad, Text: t.NoConsent}, {Text: t.NothingWritten}}))
+	for _, each := range p.each() {
+		if p.Consent == "" || each.Confirm.Expect == "" {
+			return back(m.tell(m.restoreVerb(r).failed, text.Help, []Line{{Tone: Bad, Text: t.NoConsent}, {Text: t.NothingWritten}}))
+		}
 	}
 	return nil
 }
@@ -179,28 +243,44 @@ func (m *Menu) target(d planDevice) []Line {
 	}
 }
 
-// confirm wants the text typed that stands for this target and no other.
+// confirm wants the text typed that stands for a target and no other, for each.
 func (m *Menu) confirm(r *restoring) error {
+	for _, p := range r.plan.each() {
+		if err := m.confirmTarget(r, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Menu) confirmTarget(r *restoring, p *jobPlan) error {
 	t := m.Text
-	body := append(m.target(r.plan.Target), Line{}, Line{Tone: Warn, Text: t.PlanErase},
-		Line{Text: fmt.Sprintf(t.AskSerialOf, r.plan.Confirm.Ask)})
+	body := append(m.target(p.Target), Line{}, Line{Tone: Warn, Text: t.PlanErase},
+		Line{Text: fmt.Sprintf(t.AskSerialOf, p.Confirm.Ask)})
+	title := t.Confirm.Title
+	if r.source != nil {
+		title = t.CloneConfirm
+	}
 	typed, err := m.Dialogue.Ask(Question{
-		Page:   Page{Status: m.status, Title: t.Confirm.Title, Body: body, Help: t.Confirm.Help},
+		Page:   Page{Status: m.status, Title: title, Body: body, Help: t.Confirm.Help},
 		Prompt: t.Confirmation,
 	})
 	if err != nil {
 		return err
 	}
-	if strings.TrimSpace(typed) == r.plan.Confirm.Expect {
+	if strings.TrimSpace(typed) == p.Confirm.Expect {
 		return nil
 	}
 	m.log("wrong confirmation, nothing written")
-	return back(m.tell(t.RestoredFailed, t.Confirm.Help, []Line{{Tone: Bad, Text: t.WrongText}}))
+	return back(m.tell(m.restoreVerb(r).failed, t.Confirm.Help, []Line{{Tone: Bad, Text: t.WrongText}}))
 }
 
-func (m *Menu) restoreVerb(image string) verb {
+func (m *Menu) restoreVerb(r *restoring) verb {
 	t := m.Text
-	return verb{work: t.RestoreWork, subject: image, done: t.RestoredDone, failed: t.RestoredFailed, text: t.RestoredText, stop: m.stopPage()}
+	if r.source != nil {
+		return verb{work: t.CloneWork, subject: r.source.Path, done: t.ClonedDone, failed: t.ClonedFailed, text: t.ClonedText, stop: m.stopPage()}
+	}
+	return verb{work: t.RestoreWork, subject: r.image.Name, done: t.RestoredDone, failed: t.RestoredFailed, text: t.RestoredText, stop: m.stopPage()}
 }
 
 // check is the flow that reads a whole image.

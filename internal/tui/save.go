@@ -36,20 +36,12 @@ func (m *Menu) save() error {
 
 // chooseDisk shows the disks of the machine until one is chosen.
 func (m *Menu) chooseDisk(text PageText) (disk, error) {
-	t := m.Text
 	for {
 		var list diskList
 		if err := m.ask(&list, "doppel", "disks", "--json"); err != nil {
 			return disk{}, err
 		}
-		page := Page{Title: text.Title, Body: paragraph(text.Intro), Help: text.Help, Head: t.HeadDisks}
-		for _, d := range list.Disks {
-			page.Items = append(page.Items, Item{Note: m.diskNote(d),
-				Cells: []string{d.Path, or(d.Model, t.NoModel), tail(d.Serial), size(d.Size), or(d.Contents, t.EmptyDisk)}})
-		}
-		if len(list.Disks) == 0 {
-			page.Head, page.Body = nil, []Line{{Tone: Warn, Text: t.NoDisks}}
-		}
+		page := m.diskPage(text, list)
 		page.Items = append(page.Items, m.again())
 		chosen, err := m.choose(page)
 		if err != nil {
@@ -59,6 +51,20 @@ func (m *Menu) chooseDisk(text PageText) (disk, error) {
 			return list.Disks[chosen], nil
 		}
 	}
+}
+
+// diskPage is a page with all disks.
+func (m *Menu) diskPage(text PageText, list diskList) Page {
+	t := m.Text
+	page := Page{Title: text.Title, Body: paragraph(text.Intro), Help: text.Help, Head: t.HeadDisks}
+	for _, d := range list.Disks {
+		page.Items = append(page.Items, Item{Note: m.diskNote(d),
+			Cells: []string{d.Path, or(d.Model, t.NoModel), tail(d.Serial), size(d.Size), or(d.Contents, t.EmptyDisk)}})
+	}
+	if len(list.Disks) == 0 {
+		page.Head, page.Body = nil, []Line{{Tone: Warn, Text: t.NoDisks}}
+	}
+	return page
 }
 
 // diskNote says what the table has no column for.

@@ -18,9 +18,11 @@ type Text struct {
 	Main, Save, Parts, Name, SavePlan, SaveWork         PageText
 	Restore, RestoreParts, Target, RestorePlan, Confirm PageText
 	RestoreWork, Check, CheckWork, Place, Disks, Disk   PageText
+	Clone, CloneTarget, ClonePlan, CloneWork            PageText
 	Reboot, PowerOff, Result, Stop, Unattended, Run     PageText
 
-	ItemSave, ItemRestore, ItemCheck, ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff        string
+	ItemSave, ItemRestore, ItemClone, ItemSeveral, ItemCheck                                           string
+	ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff                                          string
 	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo, ItemStay string
 
 	MainNotes []string // one for every item of the main page
@@ -44,6 +46,7 @@ type Text struct {
 	Killed                                                                    string // signal
 	NoResult, NoStart, NoAnswer, Stopped, StoppedHow, Next                    string
 	SavedDone, SavedFailed, RestoredDone, RestoredFailed                      string
+	ClonedDone, ClonedFailed, ClonedText, CloneConfirm                        string
 	CheckedDone, CheckedFailed, OtherDone, OtherFailed                        string
 	DamagedDone                                                               string // one of the four titles' first words
 	SavedText, RestoredText, CheckedText, OtherText                           string
@@ -95,7 +98,7 @@ func (t *Text) englishFrame() {
 }
 
 func (t *Text) englishPages() {
-	t.Main = PageText{"What would you like to do?", "", "This is the start. Save copies a disk, or some of its partitions, into an image. Restore writes an image back onto a disk. Check reads a whole image and says whether it can be restored.\n\nImages need a place to lie in: a second disk or a stick. Nothing is ever written to any disk before you have seen what will be written and have agreed.\n\nWith Ctrl-L the screen is drawn anew."}
+	t.Main = PageText{"What would you like to do?", "", "This is the start. Save copies a disk, or some of its partitions, into an image. Restore writes an image back onto a disk. Clone copies one disk to others. Check reads a whole image and says whether it can be restored.\n\nImages need a place to lie in: a second disk or a stick. Nothing is ever written to any disk before you have seen what will be written and have agreed.\n\nWith Ctrl-L the screen is drawn anew."}
 	t.Save = PageText{"Save: which disk?", "The disk is only read.", "Choose the disk to be saved. You can save all of it or only some of its partitions; the next page asks. If you are not sure which one it is, compare model, serial number and size with the label on the drive."}
 	t.Parts = PageText{"Save: which partitions of %s?", "Mark what belongs into the image.", "Whole disk saves the partition table, the boot areas and every partition: what you need to bring the machine back on an empty disk. With chosen partitions the image holds only those."}
 	t.Name = PageText{"Save: what shall the image be called?", "Letters, digits, dot, hyphen and underscore.", "The image becomes a folder of this name in the place for images. Choose something that you will still know next year, such as the name of the machine and the date."}
@@ -107,6 +110,11 @@ func (t *Text) englishPages() {
 	t.RestorePlan = PageText{"Restore: this is the plan", "", "Look closely: this is the disk that will be overwritten, what is on it now, and what will be written. Nothing has been written yet. The next page asks you to type something that only stands on this disk, so that the wrong one is not taken by accident."}
 	t.Confirm = PageText{"Restore: are you sure?", "", "This is the last page before the disk is written. Type what is asked for exactly as it is shown in the line \"Serial\", capital letters as capital letters. With Esc you go back and nothing is written."}
 	t.RestoreWork = PageText{"Restoring %s", "", "The image is written to the disk. If you stop now, the disk is left half written and will not start; it can be restored again from the beginning."}
+	t.Clone = PageText{"Clone: which disk shall be copied?", "The disk is only read.", "A clone copies a disk directly to one or more other disks, without an image between them; of file systems that we can read only what they use. Choose the disk that shall be copied. The next page asks where to."}
+	t.CloneTarget = PageText{"Clone: onto which disk?", "What is on it now will be overwritten.", t.Target.Help}
+	t.ClonePlan = PageText{"Clone: this is the plan", "", t.RestorePlan.Help}
+	t.CloneWork = PageText{"Cloning %s", "", "The disk is copied. If you stop now, the source stays as it is; the target is left half written and will not start."}
+	t.CloneConfirm = "Clone: are you sure?"
 	t.Check = PageText{"Check: which image?", "", "Checking reads every byte of an image and compares it with the sums that were kept when it was saved. Nothing is written. A good image can be restored."}
 	t.CheckWork = PageText{"Checking %s", "", "Every byte of the image is read and checked. You can stop at any time; the image stays as it is."}
 	t.Place = PageText{"Where are the images?", "A disk or a stick to keep images on, or to read them from.", "Images lie in folders on a file system: ext4, XFS, btrfs, exFAT, FAT or NTFS. Choose the one that has them, or that has room for a new one. Plug in a stick now if you like, and choose \"Look again\". Nothing on it is changed until you save an image."}
@@ -122,6 +130,7 @@ func (t *Text) englishPages() {
 
 func (t *Text) englishHelpers() {
 	t.ItemSave, t.ItemRestore, t.ItemCheck = "Save a disk or partitions", "Restore an image", "Check an image"
+	t.ItemClone, t.ItemSeveral = "Clone a disk", "Several disks at once"
 	t.ItemPlace, t.ItemDisks, t.ItemShell = "Choose where images are", "Disks and their health", "Shell"
 	t.ItemReboot, t.ItemPowerOff = "Restart", "Power off"
 	t.ItemWholeDisk, t.ItemParts = "The whole disk", "Only some partitions"
@@ -131,6 +140,7 @@ func (t *Text) englishHelpers() {
 	t.MainNotes = []string{
 		"Copies a disk, or some of its partitions, into an image.",
 		"Writes an image onto a disk. It asks before anything is overwritten.",
+		"Copies a disk to one or more other disks, without an image.",
 		"Reads a whole image and says whether it can be restored.",
 		"A second disk or a stick: where images are read from and written to.",
 		"Every disk of this machine: model, serial number, what is on it, its health.",
@@ -197,6 +207,7 @@ func (t *Text) englishResults() {
 	t.Stopped, t.StoppedHow = "You stopped the job.", "start it again from the menu when you like"
 	t.SavedDone, t.SavedFailed = "Saved: Done", "Not saved: Failed"
 	t.RestoredDone, t.RestoredFailed = "Restored: Done", "Not restored: Failed"
+	t.ClonedDone, t.ClonedFailed, t.ClonedText = "Cloned: Done", "Not cloned: Failed", "The disk is copied."
 	t.CheckedDone, t.CheckedFailed = "Checked: Done", "Check: Failed"
 	t.OtherDone, t.OtherFailed = "Done", "Failed"
 	t.DamagedDone = "%s with damage"

@@ -66,7 +66,9 @@ func (m *Menu) verbOf(argv []string) verb {
 	case "save":
 		return m.saveVerb(lastWord(argv))
 	case "restore":
-		return m.restoreVerb(subject)
+		return m.restoreVerb(&restoring{image: summary{Name: subject}})
+	case "clone":
+		return m.restoreVerb(&restoring{source: &disk{Path: subject}})
 	case "verify":
 		return m.checkVerb(subject)
 	}

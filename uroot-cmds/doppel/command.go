@@ -39,6 +39,7 @@ func commands() []command {
 		{"disks", disksUsage, "list disks, partitions and what is on them", disksHelp, runDisks},
 		{"save", saveUsage, "save a disk or partitions to an image", saveHelp, runSave},
 		{"restore", restoreUsage, "restore an image to a disk or partition", restoreHelp, runRestore},
+		{"clone", cloneUsage, "copy a disk or partition to others, without an image", cloneHelp, runClone},
 		{"verify", verifyUsage, "read and check every byte of an image", verifyHelp, runVerify},
 		{"images", imagesUsage, "list, show, rename and remove images", imagesHelp, runImages},
 		{"version", "doppel version", "print the version", versionHelp, runVersion},

@@ -436,7 +436,7 @@ func TestUsage(t *testing.T) {
 		l.expect(misused, `{"event":"result","text":"there is no option`, cmd.name, "--frobnicate", "--json")
 	}
 	l.expect(done, "doppel ", "version")
-	for _, args := range []string{"save", "save x", "restore x", "restore a b c", "verify", "images frob", "images rename x", "disks x",
+	for _, args := range []string{"save", "save x", "restore x", "verify", "images frob", "images rename x", "disks x",
 		"save --compress lots a b", "restore a b --yes --consent x"} {
 		l.expect(misused, "Next: ", strings.Fields(args)...)
 	}

@@ -1,10 +1,10 @@
-// Doppel saves disks and partitions to images and restores them.
+// Doppel saves disks and partitions to images, restores them, and clones disks.
 //
 // Usage:
 //
 //	doppel COMMAND [OPTIONS] [ARGUMENTS]
 //
-// Commands: disks, save, restore, verify, images, version, help. Options may
+// Commands: disks, save, restore, clone, verify, images, version, help. Options may
 // stand before or behind the arguments; doppel COMMAND --help explains one.
 //
 // Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused to protect data, 4
