@@ -38,7 +38,7 @@ cache=${DOPPEL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/doppel}
 image_packages="ca-certificates debian-archive-keyring"
 qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
 test_packages="$qemu_packages b3sum btrfs-progs cpio cryptsetup-bin exfatprogs f2fs-tools
-	genisoimage jfsutils kmod lvm2 mdadm nilfs-tools ntfs-3g parted partclone
+	gcc genisoimage jfsutils kmod libc6-dev lvm2 mdadm nilfs-tools ntfs-3g parted partclone
 	reiserfsprogs squashfs-tools udftools util-linux-extra xfsprogs zstd"
 
 # shellcheck source=build/apt.sh
@@ -117,21 +117,31 @@ debian_go() {
 }
 
 # user_mode_linux unpacks Debian's user-mode Linux below the cache: a kernel that
-# runs as a program, for tests. It has to be this machine's release, for its libc.
+# runs as a program, for tests. It is that of Debian 12 everywhere: its libc is
+# old enough for all, and the one of Debian 13 dies at once on processors with
+# AMX, whose registers do not fit what it keeps of them.
 user_mode_linux() {
-	uml=$cache/uml
-	[ ! -x "$uml/tree/usr/bin/linux.uml" ] || return 0
+	uml=$cache/uml uml_suite=bookworm
+	[ ! -x "$uml/tree/usr/bin/linux.uml" ] || [ "$(cat "$uml/suite" 2>/dev/null)" != $uml_suite ] || return 0
 	[ -z "$offline" ] || return 0
 	mkdir -p "$uml"
-	if ! (cd "$uml" && apt-get -qq download user-mode-linux >&2); then
+	rm -f "$uml"/*.deb
+	if ! (
+		cache=$uml suite=$uml_suite
+		apt_root
+		lists
+		cd "$uml"
+		APT_CONFIG=$apt/apt.conf apt-get -qq download user-mode-linux >&2
+	); then
 		say "no user-mode-linux: tests that need it will be skipped"
 		return 0
 	fi
-	rm -rf "$uml/new"
+	rm -rf "$uml/new" "$uml/tree"
 	for deb in "$uml"/*.deb; do
 		dpkg-deb -x "$deb" "$uml/new"
 	done
 	mv "$uml/new" "$uml/tree"
+	echo $uml_suite >"$uml/suite"
 }
 
 verb=image mirror= offline= free=

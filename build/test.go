@@ -99,7 +99,7 @@ func (b *builder) ready() ([]string, error) {
 //	DOPPEL_BOOT          directory with the packages of GRUB and shim, unpacked
 //	DOPPEL_KERNEL_TREE   directory with the kernel's package, unpacked
 //	DOPPEL_MIRROR        Debian mirror, for the sample system
-//	DOPPEL_UML           user-mode Linux, where the machine's Debian has it
+//	DOPPEL_UML           user-mode Linux, where it could be had
 //	DOPPEL_UML_MODULES   its modules: a directory with one below it per version
 //	DOPPEL_CACHE         where tests may keep what is costly to make
 func (b *builder) environment(t *trees, ovmf string) []string {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"doppel.live/internal/vm/lab"
 )
 
 // TestKernel mounts discs with Linux, in user-mode Linux so that neither root
@@ -132,28 +134,29 @@ func mountAll(t *testing.T, mounts []mount) (lists [][]item) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(lab, "lib/modules"), 0o755); err != nil {
+	share := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(share, "lib/modules"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(modules[0], filepath.Join(lab, "lib/modules", filepath.Base(modules[0]))); err != nil {
+	if err := os.Symlink(modules[0], filepath.Join(share, "lib/modules", filepath.Base(modules[0]))); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"mem=256M", "rootfstype=hostfs", "rw", "init=" + lab + "/init", "con=null", "con0=null,fd:1", "quiet"}
+	args := []string{"mem=256M", "rootfstype=hostfs", "rw", "init=" + share + "/init", "con=null", "con0=null,fd:1", "quiet"}
 	script := "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run\nmount -t proc proc /proc\nmount -t tmpfs tmpfs /run\n" +
-		"modprobe -d " + lab + " isofs\nmodprobe -d " + lab + " nls_utf8\n"
+		"modprobe -d " + share + " isofs\nmodprobe -d " + share + " nls_utf8\n"
 	for i, m := range mounts {
 		args = append(args, fmt.Sprintf("ubd%dr=%s", i, m.disc))
 		script += fmt.Sprintf("mkdir /run/%[1]d && mount -t iso9660 -o %[2]s /dev/ubd%[3]c /run/%[1]d &&\nISO_TEST_LIST=/run/%[1]d ISO_TEST_OUT=%[4]s/%[1]d.json %[5]s -test.run '^TestHelperListing$' -test.v\n",
-			i, m.options, 'a'+i, lab, self)
+			i, m.options, 'a'+i, share, self)
 	}
 	script += "ISO_TEST_OFF=1 exec " + self + " -test.run '^TestHelperOff$'\n"
-	if err := os.WriteFile(filepath.Join(lab, "init"), []byte(script), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(share, "init"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, uml, args...)
+	cmd.Env = lab.Environment(t)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out, err := cmd.CombinedOutput()
@@ -161,7 +164,7 @@ func mountAll(t *testing.T, mounts []mount) (lists [][]item) {
 		t.Fatalf("user-mode Linux: %v\n%s", err, out)
 	}
 	for i := range mounts {
-		data, err := os.ReadFile(fmt.Sprintf("%s/%d.json", lab, i))
+		data, err := os.ReadFile(fmt.Sprintf("%s/%d.json", share, i))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

@@ -95,8 +95,9 @@ func TestQuestionEnds(t *testing.T) {
 // cancel it then.
 func TestNohup(t *testing.T) {
 	l := newLab(t)
+	l.random("long.img", 256*mib, 0, 256*mib) // the job must not be done before the signal comes
 	for _, nohup := range []bool{true, false} {
-		cmd := l.process("save", l.path("source.img"), "lab", "--json")
+		cmd := l.process("save", l.path("long.img"), "lab", "--json")
 		if nohup {
 			cmd.Args, cmd.Path = append([]string{"nohup"}, cmd.Args...), l.find("nohup")
 		}

@@ -77,9 +77,10 @@ func Run(t *testing.T, c Config, body func(t *testing.T)) {
 			}
 		}
 	}
+	env := Environment(t)
 	share := t.TempDir()
 	args := c.prepare(t, share, modules)
-	out, err := boot(kernel, args, c.Limit)
+	out, err := boot(kernel, env, args, c.Limit)
 	report(t, share, out, err)
 }
 
@@ -164,12 +165,13 @@ func pattern(name string) string {
 
 // boot runs the guest to its end in a process group of its own, and gives what
 // its console said.
-func boot(kernel string, args []string, limit time.Duration) (string, error) {
+func boot(kernel string, env, args []string, limit time.Duration) (string, error) {
 	if limit == 0 {
 		limit = 3 * time.Minute
 	}
 	var console strings.Builder
 	cmd := exec.Command(kernel, args...)
+	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = &console, &console
 	cmd.WaitDelay = time.Second
 	// The guest must not outlive the test; the kernel looks at the thread

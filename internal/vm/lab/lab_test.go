@@ -43,7 +43,7 @@ func TestGuest(t *testing.T) {
 
 func TestGuestThatHangsIsKilled(t *testing.T) {
 	began := time.Now()
-	_, err := boot("/bin/sh", []string{"-c", "sleep 60 & sleep 60"}, 200*time.Millisecond)
+	_, err := boot("/bin/sh", Environment(t), []string{"-c", "sleep 60 & sleep 60"}, 200*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "killed") || time.Since(began) > 10*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}
