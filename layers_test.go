@@ -31,7 +31,7 @@ internal/live/modules internal/live/uevent internal/live/console internal/live/n
 internal/engine internal/clonezilla
 internal/plan
 internal/inventory
-internal/filesystem/probe internal/partclone
+internal/filesystem/probe internal/partclone internal/qcow2
 internal/filesystem/ext internal/filesystem/xfs internal/filesystem/btrfs internal/filesystem/exfat internal/filesystem/fat internal/filesystem/ntfs internal/filesystem/f2fs internal/filesystem/hfsplus internal/filesystem/apfs internal/filesystem/ufs internal/partition internal/blockdev
 internal/store/dir internal/store/memory
 internal/filesystem internal/image internal/store

@@ -25,6 +25,9 @@ const (
 	Max     Level = "max"
 )
 
+// Known tells whether there is such a level.
+func (l Level) Known() bool { return l == None || l == Fast || l == Default || l == Max }
+
 // Options say how an image is written.
 type Options struct {
 	Level   Level

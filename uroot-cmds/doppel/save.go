@@ -68,7 +68,7 @@ func runSave(ctx context.Context, c *console, args []string) error {
 	s := &saving{options: clonezilla.Options{
 		Level: clonezilla.Level(*level), Command: "doppel save " + strings.Join(args, " "), Tables: map[int]*partition.Table{},
 	}}
-	if !slices.Contains([]clonezilla.Level{clonezilla.None, clonezilla.Fast, clonezilla.Default, clonezilla.Max}, s.options.Level) {
+	if !s.options.Level.Known() {
 		return misuse("--compress is none, fast, default or max")
 	}
 	defer s.close()
