@@ -34,10 +34,10 @@ An image of Clonezilla's becomes one whose volumes can be read in any place, not
 only from their start to their end. Of a disk file the blocks in use are taken,
 as save takes them of a disk.
 
-IMAGE is an image (a path, or a name in the place for images), or a raw or qcow2
-file of a whole disk. DEST is a path, or a name in the place for images for an
-image. A DEST that ends in .qcow2, .raw, .img or .dd is such a file, any other an
-image, unless --format says it.
+IMAGE is an image (a path, or a name in the place for images), or a raw or
+qcow2 file of a whole disk. DEST is a path; that of an image may be a name in
+the place for images. A DEST that ends in .qcow2, .raw, .img or .dd is such a
+file, any other an image, unless --format says it.
 
 Options:
   --images DIR     where the images are (default: $DOPPEL_IMAGES, or /images)

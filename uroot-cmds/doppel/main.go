@@ -4,9 +4,9 @@
 //
 //	doppel COMMAND [OPTIONS] [ARGUMENTS]
 //
-// Commands: disks, save, restore, clone, verify, convert,
-// images, version, help. Options may
-// stand before or behind the arguments; doppel COMMAND --help explains one.
+// Commands: disks, save, restore, clone, verify, convert, images, version,
+// help. Options may stand before or behind the arguments; doppel COMMAND --help
+// explains one.
 //
 // Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused to protect data, 4
 // done with damage.
