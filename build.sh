@@ -38,19 +38,20 @@ cache=${DOPPEL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/doppel}
 image_packages="ca-certificates debian-archive-keyring"
 qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
 test_packages="$qemu_packages
-	b3sum btrfs-progs cpio cryptsetup-bin
+	b3sum btrfs-progs
+	cpio cryptsetup-bin
 	exfatprogs
 	f2fs-tools
-	gcc genisoimage
+	gcc genisoimage grub-common
 	jfsutils
 	kmod
 	libc6-dev lvm2
-	mdadm
+	makefs mdadm
 	nilfs-tools ntfs-3g
-	parted partclone
+	partclone parted
 	qemu-utils
 	reiserfsprogs
-	squashfs-tools
+	sleuthkit squashfs-tools
 	udftools util-linux-extra
 	xfsprogs
 	zstd"

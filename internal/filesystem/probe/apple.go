@@ -3,7 +3,6 @@ package probe
 import (
 	"crypto/md5"
 	"encoding/binary"
-	"fmt"
 )
 
 // hfs: HFS, HFS+ and HFSX have their header at byte 1024, big-endian. An HFS+
@@ -99,36 +98,4 @@ func apfs(v *volume) *found {
 	h.info.UUID, h.info.BlockSize = uuid(sb[72:88]), int64(le.Uint32(sb[36:]))
 	h.info.Size = bounded(le.Uint64(sb[40:]), h.info.BlockSize)
 	return h
-}
-
-// ufs: superblock at 8 KiB (UFS1), 64 KiB (UFS2), 0 or 256 KiB, in the byte
-// order of the machine that made it.
-//
-//	48    4   block size
-//	144   8   identity: two 32-bit words
-//	680   32  label (UFS2)
-//	1372  4   magic 0x011954 or 0x19540119
-func ufs(v *volume) *found {
-	for _, at := range []int64{8 << 10, 64 << 10, 0, 256 << 10} {
-		sb := v.at(at, 1376)
-		if sb == nil {
-			continue
-		}
-		for _, order := range []binary.ByteOrder{le, be} {
-			magic, block := order.Uint32(sb[1372:]), order.Uint32(sb[48:])
-			if magic != 0x011954 && magic != 0x19540119 || !powerOfTwo(block, 4096, 65536) {
-				continue
-			}
-			h := simple("ufs", at+1372, 4)
-			h.info.BlockSize = int64(block)
-			if a, b := order.Uint32(sb[144:]), order.Uint32(sb[148:]); a != 0 || b != 0 {
-				h.info.UUID = fmt.Sprintf("%08x%08x", a, b)
-			}
-			if magic == 0x19540119 {
-				h.info.Label = text(sb[680:712])
-			}
-			return h
-		}
-	}
-	return nil
 }

@@ -70,7 +70,7 @@ func formats() []format {
 		{f2fs, false},
 		{hfs, false},
 		{apfs, false},
-		{ufs, false},
+		{ufsX, false},
 		{jfs, false},
 		{reiserfs, false},
 		{nilfs2, false},
