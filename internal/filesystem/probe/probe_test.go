@@ -53,6 +53,10 @@ var made = []struct {
 	{"jfs", 20, "mkfs.jfs -q -L jfslabel FILE"},
 	{"reiserfs", 40, "mkfs.reiserfs -q -f -f -l rlabel FILE"},
 	{"nilfs2", 140, "mkfs.nilfs2 -q -L nlabel FILE"},
+	{"ufs", 0, "makefs -t ffs -s 16m FILE /etc/apt"},
+	{"ufs, big-endian", 0, "makefs -t ffs -B be -s 16m -o bsize=8192,fsize=1024 FILE /etc/apt"},
+	{"ufs 2", 0, "makefs -t ffs -s 16m -o version=2 FILE /etc/apt"},
+	{"ufs 2, a copy where the superblock may be", 0, "makefs -t ffs -s 16m -o version=2,bsize=65536,fsize=8192 FILE /etc/apt"},
 	{"garbage", 1, "cp /bin/true FILE"},
 	{"nothing", 1, "true"},
 }
