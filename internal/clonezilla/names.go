@@ -104,7 +104,9 @@ func areaFile(d image.Disk, a image.Area) string {
 	return fmt.Sprintf("doppel-%s-%s-%d.bin", base, baseName(a.Name), a.Offset)
 }
 
-// partcloneName is partclone's name for a volume's file system.
+// partcloneName is partclone's name for a volume's file system. The
+// partclone of Debian has no program for UFS; partclone.restore and
+// partclone.chkimg take a stream of any name.
 func partcloneName(v image.Volume) string {
 	switch v.FileSystem {
 	case "ext2", "ext3", "ext4":
