@@ -3,6 +3,7 @@ package ufs
 import (
 	"bytes"
 	"maps"
+	"math/bits"
 	"os"
 	"slices"
 	"strings"
@@ -150,6 +151,43 @@ func TestCircles(t *testing.T) {
 		if got := openBytes(t, p).info; got.State != filesystem.Dirty || got.Used < f.info.Used {
 			t.Errorf("%s: %+v, before %+v", name, got, f.info)
 		}
+	}
+}
+
+// TestThreeLevels hangs the two levels of indirect blocks of a file one lower,
+// below a block that the map calls free: that one is found, and all below it.
+func TestThreeLevels(t *testing.T) {
+	p := fstest.Load(t, makeVolume(t, caseOf(t, "UFS2 of little fragments")))
+	f := openBytes(t, p)
+	inode := f.inodeBytes(p, numberOf(t, f, p, "big"))
+	two, three := inode[208+8:][:8], inode[208+16:][:8]
+	last := f.sb.size() - f.sb.fragments()
+	top := p[last*f.sb.fragmentSize():][:f.sb.blockSize()]
+	clear(top)
+	if bytes.Equal(two, top[:8]) {
+		t.Fatal("the file has no two levels")
+	}
+	copy(top, two)
+	copy(top[8:], two)
+	clear(two)
+	f.sb.order.PutUint64(three, uint64(last))
+	p[f.sb.at+209] = 0
+	if err := newWalker(f).inode(inode); err != nil {
+		t.Fatal(err)
+	}
+	held := int64(0)
+	for _, m := range f.held {
+		for _, b := range m {
+			held += int64(bits.OnesCount8(b))
+		}
+	}
+	// 769 blocks of data, 512 of them below an indirect block, the rest below
+	// another one; above that the old and the new top.
+	if want := (769 + 1 + 1 + 2) * f.sb.fragments(); held != want {
+		t.Errorf("the file holds %d fragments, not %d", held, want)
+	}
+	if got := openBytes(t, p).info.Used; got != f.info.Used+f.sb.blockSize() {
+		t.Errorf("%d bytes in use, %d before", got, f.info.Used)
 	}
 }
 
