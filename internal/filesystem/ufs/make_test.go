@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -248,25 +247,6 @@ func standard(t testing.TB, p []byte) {
 
 // atHome says whether other programs find the superblock.
 func (f *fileSystem) atHome() bool { return !f.sb.second() || f.sb.at == 64<<10 }
-
-// treeSums are the sums of the regular files below dir; what cannot be read is
-// the test's failure.
-func treeSums(t testing.TB, dir string) map[string][32]byte {
-	t.Helper()
-	out := map[string][32]byte{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		out[strings.TrimPrefix(path, dir+"/")] = sha256.Sum256(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 // writeFile writes file i of n bytes.
 func writeFile(t testing.TB, dir string, i, n int) {

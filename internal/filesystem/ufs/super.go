@@ -145,9 +145,9 @@ func (s superblock) state() filesystem.State {
 
 // journal names the journal that may hold newer blocks than the volume. The
 // one of soft updates is none of these: it only says what a check must look
-// at. Under gjournal the flag of a clean unmount is set in the journal too, at
-// every switch, so that it says nothing; NetBSD takes its flag away when it
-// unmounts.
+// at. gjournal holds blocks of any kind back, the superblock too, so that the
+// flag of a clean unmount says nothing; NetBSD takes the flag of its log away
+// when it unmounts.
 func (s superblock) journal() string {
 	switch {
 	case s.flags()&flagGJournal != 0:

@@ -219,7 +219,7 @@ func TestKernel(t *testing.T) {
 				kind := map[int]string{1: "44bsd", 2: "ufs2"}[made[i].version]
 				lab.Do(t, "mount", "-t", "ufs", "-o", "ro,ufstype="+kind, fmt.Sprintf("/dev/ubd%c", 'a'+n), dir)
 				defer lab.Do(t, "umount", dir)
-				sameFiles(t, "Linux", treeSums(t, dir))
+				sameFiles(t, "Linux", fstest.TreeSums(t, dir))
 				if data, err := os.ReadFile(filepath.Join(dir, "long")); err != nil || !bytes.Equal(data, content()["big"]) {
 					t.Errorf("through the long link: %d bytes, %v", len(data), err)
 				}
