@@ -163,7 +163,7 @@ func (r *runner) Attach(argv []string) error {
 func (r *runner) jobs() []string {
 	return slices.DeleteFunc(slices.Clone(r.ran), func(s string) bool {
 		return strings.HasPrefix(s, "place list") || strings.HasPrefix(s, "place status") ||
-			strings.HasPrefix(s, "doppel disks") || strings.HasPrefix(s, "doppel images") || strings.Contains(s, "--plan")
+			strings.HasPrefix(s, "doppel disks") || s == "doppel images --json" || strings.Contains(s, "--plan")
 	})
 }
 

@@ -370,3 +370,26 @@ func TestSeveralTargets(t *testing.T) {
 	r.want(t, "doppel restore lab /dev/sdb /dev/sda --consent b07h --json")
 	s.holds("QQQ9876", "ABC1234", "/dev/sdc")
 }
+
+func TestImages(t *testing.T) {
+	r := machine()
+	for _, c := range []string{"doppel images rename", "doppel images remove", "doppel convert"} {
+		r.replies[c] = reply{lines: []string{resultOK}}
+	}
+	of := func(item string, more ...move) []move {
+		return append([]move{{"which one", "lab"}, {"Image lab", item}}, more...)
+	}
+	moves := []move{{"What would", "Rename"}}
+	moves = append(moves, of("Rename", move{"be called", "half"}, move{"be called", "pc"}, move{"Done", "Continue"})...)
+	moves = append(moves, of("Remove", move{"Remove lab", "la"}, move{"Failed", "Continue"})...)
+	moves = append(moves, of("Remove", move{"Remove lab", "lab"}, move{"Done", "Continue"})...)
+	moves = append(moves, of("Make a raw", move{"Done", "Continue"})...)
+	moves = append(moves, of("Make a qcow2", move{"Done", "Continue"})...)
+	moves = append(moves, of("Write it anew", move{"be called", "lab3"}, move{"Done", "Continue"})...)
+	moves = append(moves, of("Check", move{"Checked", "Continue"})...)
+	moves = append(moves, move{"which one", "half"}, move{"Image half", "Remove"}, move{"Remove half", "<"})
+	s := play(t, r, append(moves, move{"which one", "-rf"}, move{"-rf", "Continue"}, move{"which one", "<"})...)
+	r.want(t, "doppel images rename lab pc --json", "doppel images remove lab --yes --json", "doppel convert lab /images/lab.raw --json",
+		"doppel convert lab /images/lab.qcow2 --json", "doppel convert lab lab3 --json", "doppel verify lab --json")
+	s.holds("not complete", "There is an image of this name already", "Nothing was removed")
+}

@@ -19,10 +19,12 @@ type Text struct {
 	Restore, RestoreParts, Target, RestorePlan, Confirm PageText
 	RestoreWork, Check, CheckWork, Place, Disks, Disk   PageText
 	Clone, CloneTarget, ClonePlan, CloneWork            PageText
+	Images, Image, ImageWork, ConvertWork, Remove       PageText
 	Reboot, PowerOff, Result, Stop, Unattended, Run     PageText
 
 	ItemSave, ItemRestore, ItemClone, ItemSeveral, ItemCheck                                           string
 	ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff                                          string
+	ItemImages, ItemRename, ItemRemove, ItemRaw, ItemQcow2, ItemAnew, Rename, Anew, NotRemoved         string
 	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo, ItemStay string
 
 	MainNotes []string // one for every item of the main page
@@ -117,6 +119,11 @@ func (t *Text) englishPages() {
 	t.CloneConfirm = "Clone: are you sure?"
 	t.Check = PageText{"Check: which image?", "", "Checking reads every byte of an image and compares it with the sums that were kept when it was saved. Nothing is written. A good image can be restored."}
 	t.CheckWork = PageText{"Checking %s", "", "Every byte of the image is read and checked. You can stop at any time; the image stays as it is."}
+	t.Images = PageText{"Images: which one?", "Rename, remove or convert an image.", "All images of the place, those too that are not complete: what a save left that was killed can be removed here."}
+	t.Image = PageText{"Image %s", "", "What is in the image, and what can be done with it. A disk file holds the whole disk as it would be after a restore: raw, or as qcow2 for virtual machines; it is written beside the images. Writing an image anew makes one whose volumes can be read in any place; images of Clonezilla's own can often be read only from their start to their end."}
+	t.ImageWork = PageText{"Image %s", "", "The command is short."}
+	t.ConvertWork = PageText{"Converting %s", "", "The image is read and the new file or image is written. You can stop at any time: the image stays as it is, and nothing is left of the new one."}
+	t.Remove = PageText{"Remove %s?", "What is removed is lost. To agree, type the name of the image.", "The image is removed from the place for images. Nothing else is changed."}
 	t.Place = PageText{"Where are the images?", "A disk or a stick to keep images on, or to read them from.", "Images lie in folders on a file system: ext4, XFS, btrfs, exFAT, FAT or NTFS. Choose the one that has them, or that has room for a new one. Plug in a stick now if you like, and choose \"Look again\". Nothing on it is changed until you save an image."}
 	t.Disks = PageText{"Disks and their health", "Choose one to see more of it.", "All disks of this machine. Health is what the disk says of itself: \"good\" is no guarantee, \"failing\" is a reason to save what is on it today."}
 	t.Disk = PageText{"Disk %s", "", "All that is known of this disk. \"Used\" is what the file system uses of the partition, where we can read it."}
@@ -133,6 +140,9 @@ func (t *Text) englishHelpers() {
 	t.ItemClone, t.ItemSeveral = "Clone a disk", "Several disks at once"
 	t.ItemPlace, t.ItemDisks, t.ItemShell = "Choose where images are", "Disks and their health", "Shell"
 	t.ItemReboot, t.ItemPowerOff = "Restart", "Power off"
+	t.ItemImages, t.ItemRename, t.ItemRemove = "Rename, remove or convert images", "Rename it", "Remove it"
+	t.ItemRaw, t.ItemQcow2, t.ItemAnew = "Make a raw disk file of it", "Make a qcow2 disk file of it", "Write it anew"
+	t.Rename, t.Anew, t.NotRemoved = "What shall %s be called?", "What shall the new image of %s be called?", "That is not the name of the image. Nothing was removed."
 	t.ItemWholeDisk, t.ItemParts = "The whole disk", "Only some partitions"
 	t.ItemWholeImage = "The whole image"
 	t.ItemStart, t.ItemGoOn, t.ItemStop = "Start", "Go on", "Stop the job"
@@ -142,6 +152,7 @@ func (t *Text) englishHelpers() {
 		"Writes an image onto a disk. It asks before anything is overwritten.",
 		"Copies a disk to one or more other disks, without an image.",
 		"Reads a whole image and says whether it can be restored.",
+		"What lies in the place for images: give it another name, remove it, make a disk file.",
 		"A second disk or a stick: where images are read from and written to.",
 		"Every disk of this machine: model, serial number, what is on it, its health.",
 		"A command line with doppel and the usual programs. It comes back here on exit.",

@@ -1,0 +1,162 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// images is the flow that renames, removes and converts images.
+func (m *Menu) images() error {
+	var im summary
+	return walk(
+		m.needPlace,
+		func() (err error) {
+			im, err = m.chooseAnyImage()
+			return err
+		},
+		func() error { return m.imageActions(im) },
+	)
+}
+
+// chooseAnyImage shows the images of the place, those that are not complete
+// among them, until one is chosen.
+func (m *Menu) chooseAnyImage() (summary, error) {
+	t := m.Text
+	for {
+		var list imageList
+		if err := m.ask(&list, "doppel", "images", "--json"); err != nil {
+			return summary{}, err
+		}
+		page := Page{Title: t.Images.Title, Body: paragraph(t.Images.Intro), Help: t.Images.Help, Head: t.HeadImages}
+		for _, im := range list.Images {
+			page.Items = append(page.Items, m.imageItem(im))
+		}
+		if len(list.Images) == 0 {
+			page.Head, page.Body = nil, []Line{{Tone: Warn, Text: t.NoImages}}
+		}
+		page.Items = append(page.Items, m.again())
+		chosen, err := m.choose(page)
+		if err != nil {
+			return summary{}, err
+		}
+		if chosen == len(list.Images) {
+			continue
+		}
+		// A name that begins with a hyphen would be taken for an option.
+		if im := list.Images[chosen]; im.Name != "" && !strings.HasPrefix(im.Name, "-") {
+			return im, nil
+		}
+		if err := m.tell(list.Images[chosen].Name, t.Images.Help, []Line{{Tone: Bad, Text: t.NameBad}}); err != nil {
+			return summary{}, err
+		}
+	}
+}
+
+// imageActions shows one image and what can be done with it.
+func (m *Menu) imageActions(im summary) error {
+	t := m.Text
+	page := Page{Title: fmt.Sprintf(t.Image.Title, im.Name), Help: t.Image.Help}
+	actions := []func(summary) error{m.removeImage}
+	names := []string{t.ItemRemove}
+	if problem := m.imageProblem(im); problem != "" {
+		page.Body = append(page.Body, Line{Tone: Bad, Text: problem})
+	} else {
+		actions = []func(summary) error{m.checkImage, m.renameImage, m.removeImage, m.convertRaw, m.convertQcow2, m.convertAnew}
+		names = []string{t.ItemCheck, t.ItemRename, t.ItemRemove, t.ItemRaw, t.ItemQcow2, t.ItemAnew}
+	}
+	if len(im.Volumes) > 0 {
+		page.Body = append(page.Body, Line{Tone: Strong, Cells: t.HeadVolumes})
+	}
+	for _, v := range im.Volumes {
+		page.Body = append(page.Body, Line{Cells: []string{v.Name, or(v.FileSystem, "?"), v.Label, size(v.Size), size(v.Used)}})
+	}
+	for _, name := range names {
+		page.Items = append(page.Items, Item{Cells: []string{name}})
+	}
+	chosen, err := m.choose(page)
+	if err != nil {
+		return err
+	}
+	if err := actions[chosen](im); err != nil {
+		return err
+	}
+	return ErrBack // to the list, which may be another now
+}
+
+func (m *Menu) checkImage(im summary) error {
+	return m.run(m.checkVerb(im.Name), []string{"doppel", "verify", im.Name, "--json"})
+}
+
+func (m *Menu) imageVerb(work PageText, image string) verb {
+	t := m.Text
+	return verb{work: work, subject: image, done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage()}
+}
+
+// askImageName asks for the name of a new image.
+func (m *Menu) askImageName(title, offered string) (string, error) {
+	t := m.Text
+	var list imageList
+	if err := m.query(&list, "doppel", "images", "--json"); errors.Is(err, ErrBack) || errors.Is(err, ErrClosed) {
+		return "", err
+	}
+	taken := map[string]bool{}
+	for _, im := range list.Images {
+		taken[im.Name] = true
+	}
+	name, err := m.Dialogue.Ask(Question{
+		Page:   Page{Status: m.status, Title: title, Body: paragraph(t.Name.Intro), Help: t.Name.Help},
+		Prompt: t.PlanImage, Text: offered,
+		Check: func(name string) string { return m.checkName(name, taken) },
+	})
+	return strings.TrimSpace(name), err
+}
+
+func (m *Menu) renameImage(im summary) error {
+	name, err := m.askImageName(fmt.Sprintf(m.Text.Rename, im.Name), im.Name+"-2")
+	if err != nil {
+		return err
+	}
+	return m.run(m.imageVerb(m.Text.ImageWork, im.Name), []string{"doppel", "images", "rename", im.Name, name, "--json"})
+}
+
+// removeImage wants the image's name typed: what is removed is lost.
+func (m *Menu) removeImage(im summary) error {
+	t := m.Text
+	typed, err := m.Dialogue.Ask(Question{
+		Page:   Page{Status: m.status, Title: fmt.Sprintf(t.Remove.Title, im.Name), Body: []Line{{Tone: Warn, Text: t.Remove.Intro}}, Help: t.Remove.Help},
+		Prompt: t.Confirmation,
+	})
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(typed) != im.Name {
+		return m.tell(t.OtherFailed, t.Remove.Help, []Line{{Tone: Bad, Text: t.NotRemoved}})
+	}
+	return m.run(m.imageVerb(t.ImageWork, im.Name), []string{"doppel", "images", "remove", im.Name, "--yes", "--json"})
+}
+
+// convert makes a file beside the images, or an image.
+func (m *Menu) convert(im summary, dest string) error {
+	return m.run(m.imageVerb(m.Text.ConvertWork, im.Name), []string{"doppel", "convert", im.Name, dest, "--json"})
+}
+
+func (m *Menu) convertRaw(im summary) error   { return m.convert(im, m.beside(im.Name+".raw")) }
+func (m *Menu) convertQcow2(im summary) error { return m.convert(im, m.beside(im.Name+".qcow2")) }
+
+// beside is the path of a file in the place for images.
+func (m *Menu) beside(name string) string {
+	path := "/images"
+	if m.place != nil {
+		path = or(m.place.Path, path)
+	}
+	return path + "/" + name
+}
+
+func (m *Menu) convertAnew(im summary) error {
+	name, err := m.askImageName(fmt.Sprintf(m.Text.Anew, im.Name), im.Name+"-2")
+	if err != nil {
+		return err
+	}
+	return m.convert(im, name)
+}
