@@ -25,7 +25,7 @@ type plan struct {
 
 const (
 	nodeSize    = 4096
-	journalLen  = 64 << 10
+	journalLen  = 1 << 20
 	makersLabel = "Größe :1"
 )
 
