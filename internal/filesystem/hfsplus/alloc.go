@@ -128,11 +128,11 @@ func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
 // countUsed counts what Allocated gives, and holds the bitmap of a volume that
 // was unmounted against the number of free blocks at byte at of the volume.
 func (f *fileSystem) countUsed(free, at int64) error {
-	marked := int64(0)
-	err := f.area.windows(func(w []byte, _, _ int64) error {
-		for ; len(w) > 0; w = w[8:] {
-			marked += int64(bits.OnesCount64(be.Uint64(w)))
-		}
+	marked, used := int64(0), int64(0)
+	err := f.area.windows(func(w []byte, first, n int64) error {
+		marked += ones(w)
+		f.area.mark(w, first, n)
+		used += ones(w)
 		return nil
 	})
 	if err != nil {
@@ -141,12 +141,14 @@ func (f *fileSystem) countUsed(free, at int64) error {
 	if got := f.area.blocks - marked; f.info.State == filesystem.Clean && got != free {
 		return formatError(at, "%d blocks are free by the bitmap, %d by the header: doubtful", got, free)
 	}
-	f.info.Used = 0
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return err
-		}
-		f.info.Used += e.Length
-	}
+	f.info.Used = f.area.first + used*f.area.blockSize + extent.Total(f.tail)
 	return nil
+}
+
+// ones counts the bits that are set.
+func ones(w []byte) (n int64) {
+	for ; len(w) > 0; w = w[8:] {
+		n += int64(bits.OnesCount64(be.Uint64(w)))
+	}
+	return n
 }

@@ -93,7 +93,7 @@ func (f *fileSystem) openPlus(base, end int64) error {
 	if h.has(volumeInconsistent) {
 		f.info.State = filesystem.Dirty
 	}
-	if f.info.Label, err = label(v, h); err != nil && !isFormatError(err) {
+	if f.info.Label, err = label(v, h); err != nil {
 		return err
 	}
 	return f.openArea(v, h)

@@ -81,13 +81,35 @@ func (f *fileSystem) openHFS(m masterBlock) error {
 	f.tail = extent.Append(nil, extent.Extent{Offset: end, Length: f.size - end})
 	f.area = area{first: m.first(), blockSize: m.blockSize(), blocks: m.blocks()}
 	f.area.bits = func(p []byte, off int64) error { return readFull(f.r, p, m.bitmap()+off) }
-	for i := range 6 { // both B-trees
-		at := 134 + 4*(i%3) + 16*(i/3)
-		r := run{int64(be.Uint16(m[at:])), int64(be.Uint16(m[at+2:]))}
+	for _, at := range []int64{134, 150} {
+		if err := f.hfsTree(m, at); err != nil {
+			return err
+		}
+	}
+	return f.countUsed(m.free(), headerOffset+34)
+}
+
+// hfsTree counts a B-tree as used, whose first extents are at byte at of the
+// master directory block. Its first node must be its header:
+//
+//	8   1  kind, 1
+//	32  2  size of a node, 512
+func (f *fileSystem) hfsTree(m masterBlock, at int64) error {
+	for i := range int64(3) {
+		p := m[at+4*i:]
+		r := run{int64(be.Uint16(p)), int64(be.Uint16(p[2:]))}
 		if r.start+r.count > m.blocks() {
-			return formatError(headerOffset+int64(at), "%d blocks at block %d of %d", r.count, r.start, m.blocks())
+			return formatError(headerOffset+at+4*i, "%d blocks at block %d of %d", r.count, r.start, m.blocks())
 		}
 		f.area.also = append(f.area.also, r)
 	}
-	return f.countUsed(m.free(), headerOffset+34)
+	where := m.first() + int64(be.Uint16(m[at:]))*m.blockSize()
+	if where > f.size-512 {
+		return formatError(headerOffset+at, "a B-tree at byte %d", where)
+	}
+	p, err := read(f.r, where, 512)
+	if err == nil && (p[8] != kindHeader || be.Uint16(p[nodeHead+18:]) != 512) {
+		err = formatError(where, "no header of a B-tree")
+	}
+	return err
 }

@@ -99,8 +99,11 @@ func (v *volume) openJournal(h header) (header, error) {
 		return nil, formatError(v.base+where+36, "a journal of %d bytes at byte %d of %d", size, offset, v.size)
 	}
 	v.reserve(int64(offset), int64(offset)+int64(size))
-	if flags&infoNeedInit != 0 {
-		return h, nil // it holds nothing yet
+	if flags&infoNeedInit != 0 { // it holds nothing yet
+		if !clean && h.lastMounted() == journalVersion {
+			return nil, formatError(v.base+where, "it was not unmounted, and its journal is not initialised")
+		}
+		return h, nil
 	}
 	j := &journal{v: v, offset: int64(offset), size: int64(size)}
 	if err := j.readHeader(); err != nil {

@@ -1,6 +1,7 @@
 package hfsplus
 
 import (
+	"cmp"
 	"os"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ type plan struct {
 	wrapper   int64 // its block size, 0: none
 	first     int64 // sector of the wrapper's first block
 	inside    int64 // block of the wrapper where the HFS Plus begins
+	space     int64 // bytes of the journal, 0: journalLen
 }
 
 const (
@@ -150,12 +152,13 @@ func (r reader) ReadAt(p []byte, off int64) (int, error) { return copy(p, r[off:
 func (m *made) makeJournal() {
 	be.PutUint32(m.h[4:], be.Uint32(m.h[4:])|volumeJournaled)
 	info := m.take(1)
-	at := m.take(m.up(journalLen))
+	size := cmp.Or(m.space, journalLen)
+	at := m.take(m.up(size))
 	be.PutUint32(m.h[12:], uint32(info))
 	p := m.p[info*m.blockSize:]
 	be.PutUint32(p, infoOnVolume|infoNeedInit)
 	be.PutUint64(p[36:], uint64(at*m.blockSize))
-	be.PutUint64(p[44:], journalLen)
+	be.PutUint64(p[44:], uint64(size))
 }
 
 // allocationFile takes its blocks, with holes between its pieces, and gives the

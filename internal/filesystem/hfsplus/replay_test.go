@@ -85,7 +85,11 @@ func TestJournalStates(t *testing.T) {
 			r.write(journaled(p), 512, 0)
 			copy(p[headerOffset+8:], "H+Lx")
 		}, filesystem.Dirty, ""},
-		{"not initialised", func(p []byte) { be.PutUint32(info(p), infoOnVolume|infoNeedInit) }, filesystem.Dirty, ""},
+		{"not initialised", func(p []byte) { be.PutUint32(info(p), infoOnVolume|infoNeedInit) }, "", "is not initialised"},
+		{"not initialised, mounted last by another", func(p []byte) {
+			be.PutUint32(info(p), infoOnVolume|infoNeedInit)
+			copy(p[headerOffset+8:], "H+Lx")
+		}, filesystem.Dirty, ""},
 		{"marked inconsistent", func(p []byte) {
 			be.PutUint32(p[headerOffset+4:], be.Uint32(p[headerOffset+4:])|volumeInconsistent)
 			r.write(journaled(p), 512, 0)
