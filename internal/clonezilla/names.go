@@ -79,6 +79,9 @@ func volumeFile(v image.Volume, level Level) string {
 		if kind = strings.ReplaceAll(baseName(v.FileSystem), ".", "_"); kind == "" || kind == "dd" {
 			kind = "raw"
 		}
+		if kind == "hfs" {
+			kind = "hfsplus" // there is no program partclone.hfs, and any restores any volume
+		}
 	}
 	suffix := ".zst"
 	if level == None {

@@ -106,7 +106,7 @@ func partedFS(d *image.Disk, p partition.Partition) string {
 			return "fat32"
 		case "hfsplus":
 			return "hfs+"
-		case "ext2", "ext3", "ext4", "xfs", "btrfs", "ntfs", "jfs", "udf", "f2fs":
+		case "ext2", "ext3", "ext4", "xfs", "btrfs", "ntfs", "jfs", "udf", "f2fs", "hfs":
 			return v.FileSystem
 		}
 	}
