@@ -233,22 +233,15 @@ func (j *journal) blockList(at, left int64) (blocks []logged, used int64, err er
 	}
 	used = j.list
 	for i := int64(1); i < n; i++ {
-		info := infos[16*(i-1):]
-		number, size := j.order.Uint64(info), int64(j.order.Uint32(info[8:]))
-		if size <= 0 || size > total-used {
-			return nil, 0, formatError(where+16+16*i+8, "a block of %d bytes in the journal", size)
+		b, err := j.block(infos[16*(i-1):], at+used, total-used, where+16+16*i)
+		if err != nil {
+			return nil, 0, err
 		}
-		b := logged{n: size, at: j.wrap(at + used)}
-		used += size
-		if number == ^uint64(0) {
+		if used += b.n; b.off < 0 {
 			continue
 		}
-		if number > uint64(j.v.size/j.first) || int64(number)*j.first > j.v.size-size {
-			return nil, 0, formatError(where+16+16*i, "the journal writes %d bytes to sector %d", size, number)
-		}
-		b.off = int64(number) * j.first
 		if j.order.Uint32(p[12:])&listChecksums != 0 {
-			if err := j.verify(b, j.order.Uint32(info[12:])); err != nil {
+			if err := j.verify(b, j.order.Uint32(infos[16*(i-1)+12:])); err != nil {
 				return nil, 0, err
 			}
 		}
@@ -258,6 +251,24 @@ func (j *journal) blockList(at, left int64) (blocks []logged, used int64, err er
 		return nil, 0, formatError(where+4, "a block list of %d bytes in the journal, its blocks need %d", total, used)
 	}
 	return blocks, used, nil
+}
+
+// block reads an entry of a block list, which lies at byte where of the volume;
+// its data is at a byte of the journal and has left bytes at most. The place of
+// a block that is left out is negative.
+func (j *journal) block(info []byte, at, left, where int64) (logged, error) {
+	number, size := j.order.Uint64(info), int64(j.order.Uint32(info[8:]))
+	b := logged{off: -1, n: size, at: j.wrap(at)}
+	switch {
+	case size <= 0 || size > left:
+		return b, formatError(where+8, "a block of %d bytes in the journal", size)
+	case number == ^uint64(0):
+		return b, nil
+	case number > uint64(j.v.size/j.first) || int64(number)*j.first > j.v.size-size:
+		return b, formatError(where, "the journal writes %d bytes to sector %d", size, number)
+	}
+	b.off = int64(number) * j.first
+	return b, nil
 }
 
 // verify reads a block and holds it against its checksum.

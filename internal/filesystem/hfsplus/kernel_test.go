@@ -1,6 +1,7 @@
 package hfsplus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -84,6 +85,11 @@ func filled(t *testing.T, device string, size int64) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		t.Fatal(err)
+	}
+	unix.Sync()
+	p := fstest.Load(t, device) // and closed: what Linux keeps of it ends with the last that has it open
+	if opened, err := Open(bytes.NewReader(p), int64(len(p))); err != nil || opened.Info().State != filesystem.Dirty {
+		t.Errorf("while it is mounted: %+v, %v", opened, err)
 	}
 	if err := unix.Unmount(dir, 0); err != nil {
 		t.Fatal(err)
