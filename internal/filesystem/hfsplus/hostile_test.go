@@ -133,6 +133,41 @@ func TestDirty(t *testing.T) {
 	}
 }
 
+// TestDirtyHFS is the same of an HFS, and volumes that contradict themselves.
+func TestDirtyHFS(t *testing.T) {
+	path, _ := fixture(t, "hfs-plain")
+	p := fstest.Load(t, path)
+	m := masterBlock(p[headerOffset:])
+	tests := []struct {
+		name   string
+		change func(m masterBlock)
+		refuse string
+	}{
+		{"cut off", func(m masterBlock) { be.PutUint16(m[18:], 16384) }, "16384 blocks of 512 bytes"},
+		{"free blocks", func(m masterBlock) { m[35]++ }, "doubtful"},
+		{"bitmap behind the blocks", func(m masterBlock) { m[15] = 4 }, "the bitmap of 16375 blocks"},
+		{"B-tree behind the end", func(m masterBlock) { m[150] = 0x3F; m[151] = 0xF0 }, "127 blocks at block 16368"},
+		{"B-tree elsewhere", func(m masterBlock) { m[151]++ }, "no header of a B-tree"},
+	}
+	for _, tt := range tests {
+		q := bytes.Clone(p)
+		tt.change(masterBlock(q[headerOffset:]))
+		if _, err := Open(bytes.NewReader(q), int64(len(q))); err == nil || !strings.Contains(err.Error(), tt.refuse) || !isFormatError(err) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	m[10] &^= 1
+	clear(p[m.bitmap():m.first()])
+	opened, err := Open(bytes.NewReader(p), int64(len(p)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two B-trees of 127 blocks, and 9 sectors outside.
+	if info := opened.Info(); info.State != filesystem.Dirty || info.Used != (2*127+9)*512 {
+		t.Errorf("%+v", info)
+	}
+}
+
 // TestTail are volumes of the same blocks on partitions of other sizes.
 func TestTail(t *testing.T) {
 	p := plan{size: 512<<10 + 1536, blockSize: 4096}.volume(t)
