@@ -83,17 +83,15 @@ func (c checkpoint) valid() bool {
 //	cp_payload blocks   NAT at byte 192, SIT in the blocks behind
 func (c checkpoint) bitmaps(payload int64) (sit, nat []byte, err error) {
 	n, s := c.natBitmapBytes(), c.sitBitmapBytes()
-	natAt, sitAt, end := bitmapOffset+s, int64(bitmapOffset), c.block-4
-	switch {
+	sum := c.block - 4
+	sitAt, natAt, sitEnd, natEnd := int64(bitmapOffset), bitmapOffset+s, sum, sum
+	switch end := c.block * (1 + payload); {
 	case c.flags()&flagLargeNAT != 0:
-		natAt, sitAt, end = bitmapOffset+4, bitmapOffset+4+n, c.block*(1+payload)
+		natAt, sitAt, sitEnd, natEnd = bitmapOffset+4, bitmapOffset+4+n, end, end
 	case payload > 0:
-		natAt, sitAt = bitmapOffset, c.block
+		natAt, sitAt, sitEnd = bitmapOffset, c.block, end
 	}
-	if sitAt >= c.block {
-		end = c.block * (1 + payload)
-	}
-	if sitAt+s > end || natAt+n > int64(len(c.p)) || natAt < c.block && natAt+n > c.block && c.flags()&flagLargeNAT == 0 {
+	if sitAt+s > sitEnd || natAt+n > natEnd {
 		return nil, nil, formatError(c.at*c.block+156, "bitmaps of %d and %d bytes have no room", s, n)
 	}
 	return c.p[sitAt : sitAt+s], c.p[natAt : natAt+n], nil

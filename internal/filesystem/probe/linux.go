@@ -7,6 +7,7 @@ import (
 	"doppel.live/internal/filesystem"
 	"doppel.live/internal/filesystem/btrfs"
 	"doppel.live/internal/filesystem/ext"
+	"doppel.live/internal/filesystem/f2fs"
 	"doppel.live/internal/filesystem/xfs"
 )
 
@@ -123,14 +124,14 @@ func (h *found) openBtrfs(v *volume) {
 	}
 }
 
-// f2fs: superblock at byte 1024, its copy 4096 bytes behind.
+// f2fsX: superblock at byte 1024, its copy 4096 bytes behind.
 //
 //	0    4     10 20 F5 F2
 //	16   4     log2 of the block size
 //	36   8     number of blocks
 //	108  16    UUID
 //	124  1024  label, UTF-16LE
-func f2fs(v *volume) *found {
+func f2fsX(v *volume) *found {
 	const magic = "\x10\x20\xF5\xF2"
 	sb := v.at(1024, 2048)
 	if sb == nil || !v.has(1024, magic) || le.Uint32(sb[16:]) > 16 {
@@ -142,6 +143,16 @@ func f2fs(v *volume) *found {
 	h.info.Size = bounded(le.Uint64(sb[36:]), h.info.BlockSize)
 	if v.has(4096+1024, magic) {
 		h.also(4096+1024, 4)
+	}
+	fs, err := f2fs.Open(v.r, v.size)
+	switch {
+	case err != nil:
+		h.reason = err.Error()
+	case fs.Info().State == filesystem.Dirty:
+		h.info = fs.Info()
+		h.reason = "errors were found in it, or it was resized or mounted without checkpoints: run fsck.f2fs to have only used blocks saved"
+	default:
+		h.fs, h.info = fs, fs.Info()
 	}
 	return h
 }

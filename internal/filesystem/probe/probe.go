@@ -67,7 +67,7 @@ func formats() []format {
 		{ntfsX, false},
 		{exFAT, false},
 		{vfat, false},
-		{f2fs, false},
+		{f2fsX, false},
 		{hfs, false},
 		{apfs, false},
 		{ufsX, false},
