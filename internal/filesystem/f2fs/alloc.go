@@ -103,6 +103,9 @@ func (r *runs) add(start, end int64) error {
 
 // bitmap takes the blocks of a segment.
 func (r *runs) bitmap(first int64, bitmap []byte) error {
+	if count(bitmap) == 0 {
+		return nil
+	}
 	for i := int64(0); i < segmentBlocks; i++ {
 		if i%8 == 0 && bitmap[i/8] == 0 {
 			i += 7

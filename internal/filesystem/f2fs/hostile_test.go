@@ -198,6 +198,37 @@ func TestState(t *testing.T) {
 	}
 }
 
+// The version bitmaps lie in three ways; the one with blocks of their own is
+// that of volumes of some TiB, which mkfs.f2fs was once asked for by hand.
+func TestBitmaps(t *testing.T) {
+	tests := []struct {
+		name           string
+		flags, payload uint32
+		sit, nat       int64 // bytes where they begin
+	}{
+		{"usual", 0, 0, 192, 192 + 64},
+		{"large NAT bitmap", flagLargeNAT, 0, 196 + 128, 196},
+		{"blocks of their own", 0, 2, 4096, 192},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := checkpoint{p: make([]byte, 4096*(1+tt.payload)), block: 4096}
+			le.PutUint32(c.p[132:], tt.flags)
+			le.PutUint32(c.p[156:], 64)
+			le.PutUint32(c.p[160:], 128)
+			c.p[tt.sit], c.p[tt.nat] = 1, 2
+			sit, nat, err := c.bitmaps(int64(tt.payload))
+			if err != nil || len(sit) != 64 || len(nat) != 128 || sit[0] != 1 || nat[0] != 2 {
+				t.Errorf("%v, %v, %v", sit, nat, err)
+			}
+			le.PutUint32(c.p[156:], 4096*3)
+			if _, _, err := c.bitmaps(int64(tt.payload)); err == nil {
+				t.Error("a bitmap that is too long")
+			}
+		})
+	}
+}
+
 // TestTorn makes the newer checkpoint one that was not written to its end: what
 // either says is in use counts.
 func TestTorn(t *testing.T) {

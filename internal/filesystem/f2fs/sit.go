@@ -165,11 +165,11 @@ func (f *fileSystem) checkCounts() error {
 	return nil
 }
 
-// count is the number of set bits.
+// count is the number of set bits of a segment's bitmap.
 func count(bitmap []byte) int64 {
 	n := 0
-	for _, b := range bitmap {
-		n += bits.OnesCount8(b)
+	for i := 0; i < mapSize; i += 8 {
+		n += bits.OnesCount64(le.Uint64(bitmap[i:]))
 	}
 	return int64(n)
 }
