@@ -25,6 +25,7 @@ var readable = []struct {
 	{20, "mkfs.fat -F 16 FS", "mcopy -i FS DATA ::/data", "fsck.fat -n FS", "mtype -i FS ::/data", "vfat", "FAT16"},
 	{40, "mkfs.fat -F 32 -s 1 FS", "mcopy -i FS DATA ::/data", "fsck.fat -n FS", "mtype -i FS ::/data", "vfat", "FAT32"},
 	{16, "mkfs.exfat -L EX FS", "", "fsck.exfat -n FS", "", "exfat", "EXFAT"},
+	{100, "mkfs.f2fs -q -f -l flash FS", "mkdir -p DATA.d && cp DATA DATA.d/data && sload.f2fs -f DATA.d FS", "fsck.f2fs --dry-run FS", "", "f2fs", "F2FS"},
 }
 
 func TestFileSystems(t *testing.T) {
