@@ -199,7 +199,7 @@ func TestState(t *testing.T) {
 }
 
 // The version bitmaps lie in three ways; the one with blocks of their own is
-// that of volumes of some TiB, which mkfs.f2fs was once asked for by hand.
+// that of volumes of some TiB, too large for TestMade.
 func TestBitmaps(t *testing.T) {
 	tests := []struct {
 		name           string

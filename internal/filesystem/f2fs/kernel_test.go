@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +36,7 @@ var written = []struct {
 	{"overprovision", 100, "-o 30", ",background_gc=off"},
 	{"sectors of 4096", 64, "-w 4096", ",mode=lfs"},
 	{"from both ends", 64, "-a 1", ",active_logs=4,fsync_mode=strict"},
-	{"fragmented blocks", 64, "", ",mode=fragment:block"},
+	{"fragmented blocks", 100, "", ",mode=fragment:block"},
 	{"fragmented segments", 64, "", ",mode=fragment:segment,noextent_cache"},
 }
 
@@ -51,20 +52,31 @@ func TestKernel(t *testing.T) {
 		Modules: []string{"loop", "f2fs"},
 		Needs:   []string{"mkfs.f2fs", "fsck.f2fs", "mount"},
 		Memory:  1536,
+		Limit:   8 * time.Minute, // some 40 seconds on an idle machine
 	}, func(t *testing.T) {
+		ran, behind := 0, 0
 		for i, w := range written {
 			t.Run(w.name, func(t *testing.T) {
 				path := fstest.Volume(t, w.mib<<20)
 				fstest.Run(t, append(append([]string{"mkfs.f2fs", "-q", "-f"}, strings.Fields(w.mkfs)...), path)...)
-				writeAndCut(t, path, w.mount, rand.New(rand.NewPCG(uint64(i), 5)), i%3 == 0)
+				n := writeAndCut(t, path, w.mount, rand.New(rand.NewPCG(uint64(i), 5)), i%3 == 0)
+				ran++
+				if n >= 10 {
+					behind++
+				}
 			})
+		}
+		if ran > 5 && behind < ran/2 {
+			t.Errorf("%d of %d cut volumes have nodes behind their checkpoints: the test shows nothing", behind, ran)
 		}
 	})
 }
 
 // writeAndCut cuts a volume once or twice: the first cut is that of one without
 // a checkpoint since it was made, so that the one in force calls it unmounted.
-func writeAndCut(t *testing.T, path, options string, rng *rand.Rand, twice bool) {
+// It gives the number of nodes behind the checkpoint at the last cut: few,
+// where Linux made a checkpoint by itself, for want of space or at each fsync.
+func writeAndCut(t *testing.T, path, options string, rng *rand.Rand, twice bool) int64 {
 	dir := mount(t, path, options)
 	want := syncFiles(t, rng, dir, "first", 5)
 	if twice {
@@ -75,9 +87,7 @@ func writeAndCut(t *testing.T, path, options string, rng *rand.Rand, twice bool)
 	unix.Sync()
 	syncFiles(t, rng, dir, "second", 12)
 	want = changeFiles(t, rng, dir)
-	if n := afterCut(t, path, want); n < 10 && !strings.Contains(options, "active_logs=2") {
-		t.Errorf("the cut volume has %d nodes behind its checkpoint: the test shows nothing", n)
-	}
+	behind := afterCut(t, path, want)
 
 	churn(t, rng, dir)
 	unix.Sync()
@@ -94,6 +104,7 @@ func writeAndCut(t *testing.T, path, options string, rng *rand.Rand, twice bool)
 	if got := readByKernel(t, copied); len(want) < 60 || !maps.Equal(got, want) {
 		t.Errorf("the %d files of the copy are not the %d of the volume", len(got), len(want))
 	}
+	return behind
 }
 
 // mount mounts a volume; no checkpoint is made but by what a test does.
