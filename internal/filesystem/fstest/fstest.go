@@ -164,11 +164,22 @@ func CopyAllocated(t testing.TB, file *os.File, list []extent.Extent) string {
 		spoil(max(e.Offset+whole, e.End()-whole), e.End())
 	}
 	for _, e := range list {
-		if _, err := io.Copy(io.NewOffsetWriter(out, e.Offset), io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
+		if _, err := io.Copy(sparse{io.NewOffsetWriter(out, e.Offset)}, io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return path
+}
+
+// sparse leaves out pieces of zeros: a new file has them already.
+type sparse struct{ *io.OffsetWriter }
+
+func (s sparse) Write(p []byte) (int, error) {
+	if bytes.Count(p, []byte{0}) < len(p) {
+		return s.OffsetWriter.Write(p)
+	}
+	_, err := s.Seek(int64(len(p)), io.SeekCurrent)
+	return len(p), err
 }
 
 // Mount mounts a volume through a loop device until the test ends and gives
