@@ -38,6 +38,7 @@ cache=${DOPPEL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/doppel}
 image_packages="ca-certificates debian-archive-keyring"
 qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
 test_packages="$qemu_packages
+	apfsprogs
 	b3sum btrfs-progs
 	cpio cryptsetup-bin
 	exfatprogs
@@ -45,7 +46,7 @@ test_packages="$qemu_packages
 	gcc genisoimage grub-common
 	jfsutils
 	kmod
-	libc6-dev lvm2
+	libc6-dev libfsapfs-utils lvm2
 	makefs mdadm
 	nilfs-tools ntfs-3g
 	partclone parted

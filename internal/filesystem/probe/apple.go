@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/apfs"
 	"doppel.live/internal/filesystem/hfsplus"
 )
 
@@ -64,13 +65,13 @@ func (h *found) copies(v *volume, base int64, head []byte) {
 	}
 }
 
-// apfs: container superblock at 0.
+// apfsX: container superblock at 0.
 //
 //	32  4   "NXSB"
 //	36  4   block size
 //	40  8   number of blocks
 //	72  16  UUID
-func apfs(v *volume) *found {
+func apfsX(v *volume) *found {
 	sb := v.at(0, 512)
 	if sb == nil || !v.has(32, "NXSB") || !powerOfTwo(le.Uint32(sb[36:]), 4096, 65536) {
 		return nil
@@ -78,5 +79,6 @@ func apfs(v *volume) *found {
 	h := simple("apfs", 32, 4)
 	h.info.UUID, h.info.BlockSize = uuid(sb[72:88]), int64(le.Uint32(sb[36:]))
 	h.info.Size = bounded(le.Uint64(sb[40:]), h.info.BlockSize)
+	h.read(apfs.Open(v.r, v.size))
 	return h
 }

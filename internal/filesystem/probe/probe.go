@@ -69,7 +69,7 @@ func formats() []format {
 		{vfat, false},
 		{f2fsX, false},
 		{hfs, false},
-		{apfs, false},
+		{apfsX, false},
 		{ufsX, false},
 		{jfs, false},
 		{reiserfs, false},
