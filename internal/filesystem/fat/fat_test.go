@@ -2,10 +2,7 @@ package fat
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -17,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // cases are parameters of mkfs.fat, each on a volume of kib KiB.
@@ -53,34 +50,12 @@ var cases = []struct {
 // it stays empty.
 const fewClusters = "-F 32 -s 2"
 
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
+// run runs a program; mtools takes FAT32 with few clusters for something else,
+// and names as those of the locale.
 func run(t testing.TB, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(tool(t, args[0]), args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MTOOLS_SKIP_CHECK=1", "MTOOLSRC=/dev/null")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-func noise(rng *rand.Rand, n int64) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(rng.Uint32())
-	}
-	return p
+	fstest.Tool(t, args[0])
+	return fstest.Run(t, append([]string{"env", "LC_ALL=C.UTF-8", "MTOOLS_SKIP_CHECK=1", "MTOOLSRC=/dev/null", "PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin"}, args...)...)
 }
 
 // makeVolume makes a volume, fills it with mtools, removes every third file
@@ -88,13 +63,8 @@ func noise(rng *rand.Rand, n int64) []byte {
 func makeVolume(t testing.TB, kib int64, args string) string {
 	t.Helper()
 	dir := t.TempDir()
-	path, bad := filepath.Join(dir, "volume"), filepath.Join(dir, "bad")
-	for name, content := range map[string]string{path: "", bad: "5000\n5001\n20000\n"} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Truncate(path, kib<<10); err != nil {
+	path, bad := fstest.Volume(t, kib<<10), filepath.Join(dir, "bad")
+	if err := os.WriteFile(bad, []byte("5000\n5001\n20000\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	args, behind, _ := strings.Cut(strings.ReplaceAll(args, "BAD", bad), " FILE ")
@@ -117,7 +87,7 @@ func fill(t testing.TB, path string, room int64) {
 	var removed []string
 	for i := 0; i < 60; i++ {
 		name := fmt.Sprintf("file number %d.txt", i)
-		if err := os.WriteFile(filepath.Join(tree, name), noise(rng, rng.Int64N(room/60+1)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(tree, name), fstest.Noise(rng, rng.Int64N(room/60+1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if i%3 == 0 {
@@ -125,7 +95,7 @@ func fill(t testing.TB, path string, room int64) {
 		}
 	}
 	holes := filepath.Join(dir, "holes")
-	if err := os.WriteFile(holes, noise(rng, room/3), 0o644); err != nil {
+	if err := os.WriteFile(holes, fstest.Noise(rng, room/3), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "mcopy", "-s", "-i", path, filepath.Dir(tree), "::/")
@@ -135,76 +105,8 @@ func fill(t testing.TB, path string, room int64) {
 
 func openFile(t testing.TB, path string) (*fileSystem, *os.File) {
 	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { file.Close() })
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	opened, err := open(file, st.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened, file
-}
-
-// allocation collects and checks what Allocated gives.
-func allocation(t testing.TB, opened filesystem.FileSystem) []extent.Extent {
-	t.Helper()
-	list, err := extent.Collect(opened.Allocated())
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := opened.Info()
-	if err := extent.Validate(list, info.Size); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range list {
-		if e.Offset%info.BlockSize != 0 || e.Length%info.BlockSize != 0 {
-			t.Fatalf("extent %v is not of whole blocks", e)
-		}
-	}
-	if used := extent.Total(list); used != info.Used {
-		t.Errorf("Used %d, extents hold %d", info.Used, used)
-	}
-	return list
-}
-
-// copyAllocated copies the extents of file onto a volume full of garbage.
-func copyAllocated(t testing.TB, file *os.File, list []extent.Extent) string {
-	t.Helper()
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "copy")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	garbage := noise(rand.New(rand.NewPCG(7, 8)), 1<<20)
-	for _, e := range extent.Invert(list, st.Size()) {
-		for done := int64(0); done < min(e.Length, 16<<20); {
-			n, err := out.WriteAt(garbage[:min(int64(len(garbage)), e.Length-done)], e.Offset+done)
-			if err != nil {
-				t.Fatal(err)
-			}
-			done += int64(n)
-		}
-	}
-	if err := out.Truncate(st.Size()); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range list {
-		if _, err := io.Copy(io.NewOffsetWriter(out, e.Offset), io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
+	opened, file := fstest.Open(t, path, Open)
+	return opened.(*fileSystem), file
 }
 
 // sums are the checksums of all files of a volume, read by mtools.
@@ -212,31 +114,14 @@ func sums(t testing.TB, path string) map[string][32]byte {
 	t.Helper()
 	dir := t.TempDir()
 	run(t, "mcopy", "-s", "-n", "-i", path, "::/*", dir)
-	return treeSums(t, dir)
-}
-
-func treeSums(t testing.TB, dir string) map[string][32]byte {
-	t.Helper()
-	out := map[string][32]byte{}
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(p)
-		out[strings.TrimPrefix(p, dir)] = sha256.Sum256(b)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return fstest.TreeSums(t, dir)
 }
 
 // fsck runs fsck.fat and gives the used clusters that it counts, and the byte
 // of the first cluster.
 func fsck(t testing.TB, path string) (used, data int64) {
 	t.Helper()
-	cmd := exec.Command(tool(t, "fsck.fat"), "-nv", path)
+	cmd := exec.Command(fstest.Tool(t, "fsck.fat"), "-nv", path)
 	printed, err := cmd.CombinedOutput()
 	out := string(printed)
 	// mkfs.fat forgets bad clusters when it counts the free ones.
@@ -258,7 +143,7 @@ func TestMatrix(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			path := makeVolume(t, tt.kib, tt.args)
 			opened, file := openFile(t, path)
-			list := allocation(t, opened)
+			list := fstest.Allocation(t, opened)
 			info := opened.Info()
 			for tag, value := range map[string]string{"TYPE": info.Type, "LABEL": info.Label, "UUID": info.UUID} {
 				if want := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", tag, path)); value != want {
@@ -271,7 +156,7 @@ func TestMatrix(t *testing.T) {
 			if info.State != filesystem.Clean {
 				t.Errorf("info %+v", info)
 			}
-			copied := copyAllocated(t, file, list)
+			copied := fstest.CopyAllocated(t, file, list)
 			if !strings.Contains(tt.args, "-f 4") { // fsck.fat knows one FAT and two
 				clusters, data := fsck(t, copied)
 				if want := data + clusters*opened.clusterSize; info.Used != want {
@@ -293,7 +178,7 @@ func TestMatrix(t *testing.T) {
 // FAT12 is left out, since partclone 0.3.23 takes its entries for others. It
 // leaves out bad clusters, which we keep as reserved: six of 512 bytes here.
 func TestAgainstPartclone(t *testing.T) {
-	tool(t, "partclone.fat")
+	fstest.Tool(t, "partclone.fat")
 	var wg sync.WaitGroup
 	for _, tt := range cases {
 		if strings.Contains(tt.args, "-F 12") || tt.kib > 100_000 {

@@ -10,18 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
-
-func load(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func TestOther(t *testing.T) {
 	for _, size := range []int{0, 1, 511, 512, 100000} {
@@ -35,27 +26,17 @@ func TestOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		run(t, append(strings.Fields(mkfs), path)...)
-		if _, err := Open(bytes.NewReader(load(t, path)), 8<<20); !errors.Is(err, filesystem.ErrFormat) {
+		if _, err := Open(bytes.NewReader(fstest.Load(t, path)), 8<<20); !errors.Is(err, filesystem.ErrFormat) {
 			t.Errorf("%s: %v", mkfs, err)
 		}
 	}
 	// A boot sector alone, as an MBR that was written over the start of a
 	// FAT leaves its numbers, is none either.
-	p := load(t, makeVolume(t, 1440, "-F 12"))
+	p := fstest.Load(t, makeVolume(t, 1440, "-F 12"))
 	clear(p[512:])
 	if _, err := Open(bytes.NewReader(p), int64(len(p))); err == nil {
 		t.Error("a boot sector without FATs was opened")
 	}
-}
-
-// used opens a volume and collects its allocation.
-func used(p []byte) (int64, error) {
-	f, err := Open(bytes.NewReader(p), int64(len(p)))
-	if err != nil {
-		return 0, err
-	}
-	list, err := extent.Collect(f.Allocated())
-	return extent.Total(list), err
 }
 
 // TestDamage changes every byte of what Allocated stands on: no change may make
@@ -72,22 +53,10 @@ func TestDamage(t *testing.T) {
 		{34000, "-F 32 -s 1", 512},
 	}
 	for _, tt := range tests {
-		p := load(t, makeVolume(t, tt.kib, tt.args))
-		want, err := used(p)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := fstest.Load(t, makeVolume(t, tt.kib, tt.args))
 		boot := bootSector(p[:512])
 		damage := func(what string, from, n int64) {
-			for off := from; off < from+n; off++ {
-				p[off] ^= 0x5A
-				if got, err := used(p); err == nil && got < want {
-					t.Errorf("%s: %s damaged at byte %d: %d bytes in use, %d before, and no error", tt.args, what, off, got, want)
-				} else if e := new(filesystem.FormatError); err != nil && !errors.As(err, &e) && !errors.Is(err, filesystem.ErrFormat) {
-					t.Errorf("%s: %s damaged at byte %d: %v", tt.args, what, off, err)
-				}
-				p[off] ^= 0x5A
-			}
+			fstest.Damage(t, Open, p, tt.args+": "+what, from, n)
 		}
 		damage("boot sector", 0, tt.boot)
 		damage("FAT", boot.table(0), 400)
@@ -96,9 +65,9 @@ func TestDamage(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	fat12 := load(t, makeVolume(t, 300, "-F 12 -s 1"))
-	fat16 := load(t, makeVolume(t, 5000, "-F 16 -s 1 -f 1"))
-	fat32 := load(t, makeVolume(t, 34000, "-F 32 -s 1"))
+	fat12 := fstest.Load(t, makeVolume(t, 300, "-F 12 -s 1"))
+	fat16 := fstest.Load(t, makeVolume(t, 5000, "-F 16 -s 1 -f 1"))
+	fat32 := fstest.Load(t, makeVolume(t, 34000, "-F 32 -s 1"))
 	tests := []struct {
 		name   string
 		volume []byte
@@ -133,9 +102,9 @@ func TestRefused(t *testing.T) {
 }
 
 func TestState(t *testing.T) {
-	fat12 := load(t, makeVolume(t, 300, "-F 12 -s 1"))
-	fat16 := load(t, makeVolume(t, 5000, "-F 16 -s 1"))
-	fat32 := load(t, makeVolume(t, 34000, "-F 32 -s 1"))
+	fat12 := fstest.Load(t, makeVolume(t, 300, "-F 12 -s 1"))
+	fat16 := fstest.Load(t, makeVolume(t, 5000, "-F 16 -s 1"))
+	fat32 := fstest.Load(t, makeVolume(t, 34000, "-F 32 -s 1"))
 	tests := []struct {
 		name   string
 		volume []byte
@@ -182,7 +151,7 @@ func TestCrash(t *testing.T) {
 				last = append(last, c)
 			}
 		}
-		whole := load(t, path)
+		whole := fstest.Load(t, path)
 		delete(isFirst, before.boot.rootCluster())
 		maps.DeleteFunc(isFirst, func(c int64, _ bool) bool {
 			return bytes.HasPrefix(whole[before.data+(c-2)*before.clusterSize:], []byte(".       "))
@@ -235,41 +204,14 @@ func freeEntry(f *fileSystem, p []byte, c int64) {
 	}
 }
 
-// padded reads zeros behind its bytes.
-type padded []byte
-
-func (r padded) ReadAt(p []byte, off int64) (int, error) {
-	clear(p)
-	if off < int64(len(r)) {
-		copy(p, r[off:])
-	}
-	return len(p), nil
-}
-
 func FuzzOpen(f *testing.F) {
 	for args, kib := range map[string]int64{"-F 12 -s 1": 400, "-F 12 -s 1 -f 1": 300, "-F 16 -s 1 -r 16": 2400, fewClusters: 300} {
-		p := load(f, makeVolume(f, kib, args))
+		p := fstest.Load(f, makeVolume(f, kib, args))
 		head := p[:28<<10]
 		f.Add(head, uint32(len(p)))
 		head = bytes.Clone(head)
 		bootSector(head).extra()[1] = 1
 		f.Add(head, uint32(len(p)))
 	}
-	f.Fuzz(func(t *testing.T, p []byte, length uint32) {
-		size := int64(length)
-		opened, err := Open(padded(p), size)
-		if err != nil {
-			return
-		}
-		list, err := extent.Collect(opened.Allocated())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := extent.Validate(list, opened.Info().Size); err != nil {
-			t.Fatal(err)
-		}
-		if opened.Info().Size > size || extent.Total(list) != opened.Info().Used {
-			t.Fatalf("%+v on a volume of %d", opened.Info(), size)
-		}
-	})
+	f.Fuzz(func(t *testing.T, p []byte, length uint32) { fstest.Hostile(t, Open, p, int64(length)) })
 }

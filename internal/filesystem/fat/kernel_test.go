@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 	"doppel.live/internal/vm/lab"
 )
 
@@ -42,14 +43,8 @@ func TestKernel(t *testing.T) {
 	}
 	if !lab.Inside() {
 		t.Setenv("TMPDIR", "/tmp") // the guest does not see the host's /dev/shm
-		for i, w := range written {
-			path := filepath.Join(t.TempDir(), fmt.Sprint("volume", i))
-			if err := os.WriteFile(path, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(path, w.kib<<10); err != nil {
-				t.Fatal(err)
-			}
+		for _, w := range written {
+			path := fstest.Volume(t, w.kib<<10)
 			run(t, append(append([]string{"mkfs.fat", "-n", "KERNEL"}, strings.Fields(w.args)...), path)...)
 			c.Disks = append(c.Disks, path)
 		}
@@ -70,7 +65,7 @@ func writeAndCut(t *testing.T, device string, size int64) {
 	churn(t, rng, dir, size)
 	unix.Sync()
 	cut := snapshot(t, device)
-	want := treeSums(t, dir)
+	want := fstest.TreeSums(t, dir)
 	sameByKernel(t, cut, filesystem.Dirty, want)
 
 	// More that is not asked to be on the disk; some of it is. What Linux
@@ -79,7 +74,7 @@ func writeAndCut(t *testing.T, device string, size int64) {
 	cut = snapshot(t, device)
 	sameByKernel(t, cut, filesystem.Dirty, readByKernel(t, cut))
 
-	want = treeSums(t, dir)
+	want = fstest.TreeSums(t, dir)
 	if err := unix.Unmount(dir, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +89,7 @@ func churn(t *testing.T, rng *rand.Rand, dir string, size int64) {
 		if err := os.MkdirAll(filepath.Dir(name(i)), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name(i), noise(rng, rng.Int64N(size/300)), 0o644); err != nil {
+		if err := os.WriteFile(name(i), fstest.Noise(rng, rng.Int64N(size/300)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,7 +103,7 @@ func churn(t *testing.T, rng *rand.Rand, dir string, size int64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Write(noise(rng, size/300)); err != nil {
+		if _, err := f.Write(fstest.Noise(rng, size/300)); err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
@@ -136,7 +131,7 @@ func sameByKernel(t *testing.T, path string, state filesystem.State, want map[st
 	if got := opened.Info().State; got != state {
 		t.Errorf("state %q, want %q", got, state)
 	}
-	copied := copyAllocated(t, file, allocation(t, opened))
+	copied := fstest.CopyAllocated(t, file, fstest.Allocation(t, opened))
 	if got := readByKernel(t, copied); len(want) < 40 || !maps.Equal(got, want) {
 		t.Errorf("%s: the %d files of the copy are not the %d of the volume", state, len(got), len(want))
 	}
@@ -160,7 +155,7 @@ func readByKernel(t *testing.T, path string) map[string][32]byte {
 	sums := map[string][32]byte{}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
-			sums[strings.TrimPrefix(p, dir)] = [32]byte{1}
+			sums[strings.TrimPrefix(p, dir+"/")] = [32]byte{1}
 			return nil
 		}
 		if d.Type().IsRegular() {
@@ -170,7 +165,7 @@ func readByKernel(t *testing.T, path string) map[string][32]byte {
 			} else if err != nil {
 				return err
 			}
-			sums[strings.TrimPrefix(p, dir)] = sha256.Sum256(b)
+			sums[strings.TrimPrefix(p, dir+"/")] = sha256.Sum256(b)
 		}
 		return nil
 	})
