@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +16,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ulikunitz/xz"
-
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // cases are parameters of mkfs.exfat, each on a volume of kib KiB.
@@ -38,151 +37,29 @@ var cases = []struct {
 	{"aligned to 4K", 8192, "-b 4K -c 1K"},
 }
 
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
+// run runs a program, which prints names as they are.
 func run(t testing.TB, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(tool(t, args[0]), args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return fstest.Run(t, append([]string{"env", "LC_ALL=C.UTF-8", fstest.Tool(t, args[0])}, args[1:]...)...)
 }
 
 func makeVolume(t testing.TB, kib int64, args string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "volume")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, kib<<10); err != nil {
-		t.Fatal(err)
-	}
+	path := fstest.Volume(t, kib<<10)
 	run(t, append(append([]string{"mkfs.exfat"}, strings.Fields(args)...), path)...)
 	return path
 }
 
-// sample unpacks a volume that was made and filled by others.
-func sample(t testing.TB) (path, manifest string) {
-	t.Helper()
-	name := "../../../../shared/fixtures/filesystems/exfat-frag"
-	packed, err := os.ReadFile(name + ".img.xz")
-	if err != nil {
-		t.Skip("no sample: ", err)
-	}
-	r, err := xz.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path = filepath.Join(t.TempDir(), "volume")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sums, err := os.ReadFile(name + ".manifest")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path, string(sums)
-}
-
 func openFile(t testing.TB, path string) (*fileSystem, *os.File) {
 	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { file.Close() })
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	opened, err := open(file, st.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened, file
-}
-
-// allocation collects and checks what Allocated gives.
-func allocation(t testing.TB, opened filesystem.FileSystem) []extent.Extent {
-	t.Helper()
-	list, err := extent.Collect(opened.Allocated())
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := opened.Info()
-	if err := extent.Validate(list, info.Size); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range list {
-		if e.Offset%info.BlockSize != 0 || e.Length%info.BlockSize != 0 {
-			t.Fatalf("extent %v is not of whole blocks", e)
-		}
-	}
-	if used := extent.Total(list); used != info.Used {
-		t.Errorf("Used %d, extents hold %d", info.Used, used)
-	}
-	return list
-}
-
-// copyAllocated copies the extents of file onto a volume with garbage: at
-// every place where small, behind the used extents where large.
-func copyAllocated(t testing.TB, file *os.File, list []extent.Extent) string {
-	t.Helper()
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "copy")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if err := out.Truncate(st.Size()); err != nil {
-		t.Fatal(err)
-	}
-	garbage := make([]byte, 1<<20)
-	rng := rand.New(rand.NewPCG(7, 8))
-	for i := range garbage {
-		garbage[i] = byte(rng.Uint32())
-	}
-	for _, e := range extent.Invert(list, st.Size()) {
-		for done := int64(0); done < min(e.Length, 16<<20); {
-			n, err := out.WriteAt(garbage[:min(int64(len(garbage)), e.Length-done)], e.Offset+done)
-			if err != nil {
-				t.Fatal(err)
-			}
-			done += int64(n)
-		}
-	}
-	for _, e := range list {
-		if _, err := io.Copy(io.NewOffsetWriter(out, e.Offset), io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
+	opened, file := fstest.Open(t, path, Open)
+	return opened.(*fileSystem), file
 }
 
 // judged compares what is said of a volume with blkid, and lets fsck.exfat judge a copy of what is in use.
 func judged(t *testing.T, path string) (copied string) {
 	opened, file := openFile(t, path)
-	list := allocation(t, opened)
+	list := fstest.Allocation(t, opened)
 	info := opened.Info()
 	if info.State != filesystem.Clean {
 		t.Errorf("state %q", info.State)
@@ -192,7 +69,7 @@ func judged(t *testing.T, path string) (copied string) {
 			t.Errorf("%s %q, blkid says %q", tag, value, want)
 		}
 	}
-	copied = copyAllocated(t, file, list)
+	copied = fstest.CopyAllocated(t, file, list)
 	if out := run(t, "fsck.exfat", "-n", copied); !strings.Contains(out, "clean") {
 		t.Errorf("fsck.exfat: %s", out)
 	}
@@ -231,7 +108,7 @@ func TestMatrix(t *testing.T) {
 // TestLargeSectors makes the volume on a device with sectors of 4096 bytes.
 func TestLargeSectors(t *testing.T) {
 	path := makeVolume(t, 65536, "")
-	out, err := exec.Command(tool(t, "losetup"), "-f", "--show", "-b", "4096", path).CombinedOutput()
+	out, err := exec.Command(fstest.Tool(t, "losetup"), "-f", "--show", "-b", "4096", path).CombinedOutput()
 	if err != nil {
 		t.Skipf("no loop device with large sectors: %s", out)
 	}
@@ -247,7 +124,7 @@ func TestLargeSectors(t *testing.T) {
 // TestSample copies a volume that the kernel wrote to, with fragmented files
 // and deletions, and compares all files with the sums taken through the kernel.
 func TestSample(t *testing.T) {
-	path, manifest := sample(t)
+	path, want := fstest.Fixture(t, "exfat-frag")
 	copied := judged(t, path)
 	opened, file := openFile(t, copied)
 	if opened.Info().Used != 8576*512 { // partclone's count
@@ -255,20 +132,8 @@ func TestSample(t *testing.T) {
 	}
 	got := map[string]string{}
 	readTree(t, opened, file, opened.boot.root(), 0, "", got)
-	n := 0
-	for line := range strings.Lines(manifest) {
-		sum, name, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if !ok || len(sum) != 64 {
-			continue
-		}
-		n++
-		name = strings.TrimLeft(strings.TrimSpace(name), "*./")
-		if got[name] != sum {
-			t.Errorf("%s: sum %q, want %q", name, got[name], sum)
-		}
-	}
-	if n < 50 || n != len(got) {
-		t.Errorf("%d files, the manifest has %d", len(got), n)
+	if len(want) < 50 || !maps.Equal(got, want) {
+		t.Errorf("%d files, the manifest has %d; or they differ", len(got), len(want))
 	}
 }
 
@@ -329,7 +194,7 @@ func content(t *testing.T, f *fileSystem, r io.ReaderAt, first, contiguous int64
 // TestAgainstPartclone holds the count of used sectors against that of
 // partclone, whose programs sleep for seconds: they run at the same time.
 func TestAgainstPartclone(t *testing.T) {
-	tool(t, "partclone.exfat")
+	fstest.Tool(t, "partclone.exfat")
 	var wg sync.WaitGroup
 	for _, tt := range cases {
 		if tt.kib > 1<<20 {

@@ -3,37 +3,17 @@ package exfat
 import (
 	"bytes"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
-
-func load(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// used opens a volume and collects its allocation.
-func used(p []byte) (int64, error) {
-	f, err := Open(bytes.NewReader(p), int64(len(p)))
-	if err != nil {
-		return 0, err
-	}
-	list, err := extent.Collect(f.Allocated())
-	return extent.Total(list), err
-}
 
 // small is a small volume, and its reader.
 func small(t testing.TB) ([]byte, *fileSystem) {
 	t.Helper()
-	p := load(t, makeVolume(t, 600, "-b 4K -c 512"))
+	p := fstest.Load(t, makeVolume(t, 600, "-b 4K -c 512"))
 	f, err := open(bytes.NewReader(p), int64(len(p)))
 	if err != nil {
 		t.Fatal(err)
@@ -46,22 +26,10 @@ func small(t testing.TB) ([]byte, *fileSystem) {
 // metadata; of a file's cluster the bitmap is the only witness.
 func TestDamage(t *testing.T) {
 	p, f := small(t)
-	want := f.info.Used
-	damage := func(what string, from, n int64) {
-		for off := from; off < from+n; off++ {
-			p[off] ^= 0x5A
-			if got, err := used(p); err == nil && got < want {
-				t.Errorf("%s damaged at byte %d: %d bytes in use, %d before, and no error", what, off, got, want)
-			} else if e := new(filesystem.FormatError); err != nil && !errors.As(err, &e) && !errors.Is(err, filesystem.ErrFormat) {
-				t.Errorf("%s damaged at byte %d: %v", what, off, err)
-			}
-			p[off] ^= 0x5A
-		}
-	}
-	damage("boot region", 0, 12*512)
-	damage("FAT", f.boot.fat()*512, 128)
-	damage("root directory", f.boot.offset(f.boot.root()), 128)
-	damage("bitmap", f.boot.offset(f.bitmap[0].Offset), 16)
+	fstest.Damage(t, Open, p, "boot region", 0, 12*512)
+	fstest.Damage(t, Open, p, "FAT", f.boot.fat()*512, 128)
+	fstest.Damage(t, Open, p, "root directory", f.boot.offset(f.boot.root()), 128)
+	fstest.Damage(t, Open, p, "bitmap", f.boot.offset(f.bitmap[0].Offset), 16)
 }
 
 // seal writes the checksum of the main boot region.
@@ -133,17 +101,6 @@ func TestState(t *testing.T) {
 	}
 }
 
-// padded reads zeros behind its bytes.
-type padded []byte
-
-func (r padded) ReadAt(p []byte, off int64) (int, error) {
-	clear(p)
-	if off < int64(len(r)) {
-		copy(p, r[off:])
-	}
-	return len(p), nil
-}
-
 func FuzzOpen(f *testing.F) {
 	whole, opened := small(f)
 	p := whole[:40<<10]
@@ -156,20 +113,6 @@ func FuzzOpen(f *testing.F) {
 			p = bytes.Clone(p)
 			seal(p) // so that what is behind the checksum is met
 		}
-		size := int64(length)
-		opened, err := Open(padded(p), size)
-		if err != nil {
-			return
-		}
-		list, err := extent.Collect(opened.Allocated())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := extent.Validate(list, opened.Info().Size); err != nil {
-			t.Fatal(err)
-		}
-		if opened.Info().Size > size || extent.Total(list) != opened.Info().Used {
-			t.Fatalf("%+v on a volume of %d", opened.Info(), size)
-		}
+		fstest.Hostile(t, Open, p, int64(length))
 	})
 }
