@@ -55,12 +55,9 @@ func TestDamage(t *testing.T) {
 	for _, tt := range tests {
 		p := fstest.Load(t, makeVolume(t, tt.kib, tt.args))
 		boot := bootSector(p[:512])
-		damage := func(what string, from, n int64) {
-			fstest.Damage(t, Open, p, tt.args+": "+what, from, n)
-		}
-		damage("boot sector", 0, tt.boot)
-		damage("FAT", boot.table(0), 400)
-		damage("second FAT", boot.table(1), 400)
+		fstest.Damage(t, Open, p, tt.args+": boot sector", 0, tt.boot)
+		fstest.Damage(t, Open, p, tt.args+": FAT", boot.table(0), 400)
+		fstest.Damage(t, Open, p, tt.args+": second FAT", boot.table(1), 400)
 	}
 }
 
