@@ -1,6 +1,10 @@
 package fat
 
-import "io"
+import (
+	"io"
+
+	"doppel.live/internal/filesystem/chain"
+)
 
 // entrySize is that of an entry of a directory, in bytes.
 //
@@ -30,7 +34,7 @@ const maxRootBytes = 4 << 20 // of a root directory of FAT32 searched for the la
 // rootLabel is the label in the root directory, "" where there is none. What
 // lies outside of the volume ends the search.
 func rootLabel(r io.ReaderAt, size int64, b bootSector) (string, error) {
-	f := &fileSystem{r: r, boot: b, width: 32, clusterSize: b.cluster() * b.sector(), data: b.dataStart() * b.sector()}
+	f := &fileSystem{r: r, table: chain.NewCache(r), boot: b, width: 32, clusterSize: b.cluster() * b.sector(), data: b.dataStart() * b.sector()}
 	f.clusters = (b.sectors() - b.dataStart()) / b.cluster()
 	if !b.fat32() {
 		at := b.table(b.fats())

@@ -1,5 +1,5 @@
 // Package fat finds the clusters in use of FAT12, FAT16 and FAT32 by their
-// file allocation tables. It reads no files, and it repairs nothing.
+// file allocation tables, and reads files. It repairs nothing.
 //
 // Everything before the first cluster counts as in use: boot sector, FSInfo
 // and backup boot sector among the reserved sectors, all FATs, and the root
@@ -9,6 +9,10 @@
 // A volume that was not unmounted is read as any reader may see it: entries of
 // directories and FATs are written in no order, so that a file's first cluster
 // may still be free by the FAT. All directories are searched for such ones.
+//
+// Files have their long name where its parts are whole and its checksum fits,
+// otherwise the short one, read as CP437. Times are local times of who wrote
+// them and taken as those of this machine.
 //
 // The layout is that of Microsoft's "FAT: General Overview of On-Disk Format"
 // (fatgen103). Not supported: sectors above 4096 bytes, volumes without BPB.
@@ -24,6 +28,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/chain"
 )
 
 var le = binary.LittleEndian
@@ -39,6 +44,7 @@ type fileSystem struct {
 	clusters    int64 // numbered from 2
 	data        int64 // byte of cluster 2
 	used        bitmap
+	table       *chain.Cache // for single entries of the FATs
 }
 
 var _ filesystem.Opener = Open
@@ -62,7 +68,7 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fileSystem{r: r, boot: boot, info: info}
+	f := &fileSystem{r: r, boot: boot, info: info, table: chain.NewCache(r)}
 	if err := f.geometry(size); err != nil {
 		return nil, err
 	}

@@ -94,13 +94,37 @@ func fill(t testing.TB, path string, room int64) {
 			removed = append(removed, "::/A long name of a folder/e/"+name)
 		}
 	}
+	var others []string
+	for name, content := range named(rng) {
+		others = append(others, filepath.Join(dir, "others", name))
+		if err := os.MkdirAll(filepath.Dir(others[len(others)-1]), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(others[len(others)-1], content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "others/void"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	holes := filepath.Join(dir, "holes")
 	if err := os.WriteFile(holes, fstest.Noise(rng, room/3), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "mcopy", "-s", "-i", path, filepath.Dir(tree), "::/")
+	run(t, "mcopy", "-s", "-m", "-i", path, filepath.Join(dir, "others"), "::/")
 	run(t, append([]string{"mdel", "-i", path}, removed...)...)
 	run(t, "mcopy", "-i", path, holes, "::/")
+}
+
+// named are files with names that are kept in several ways.
+func named(rng *rand.Rand) map[string][]byte {
+	files := map[string][]byte{"empty": nil}
+	for _, name := range []string{"lower.txt", "UPPER.TXT", "BASE.txt", "ext.TXT", ".dot", "Mixed.Txt", "noext", "a.b.c", "Größe 漢字.dat",
+		"12345678.123", "thirteen.char", strings.Repeat("x", 150) + ".y", "1/2/3/4/5/deep", "x+y=z;[1]"} {
+		files[name] = fstest.Noise(rng, rng.Int64N(700))
+	}
+	return files
 }
 
 func openFile(t testing.TB, path string) (*fileSystem, *os.File) {
@@ -125,7 +149,13 @@ func fsck(t testing.TB, path string) (used, data int64) {
 	printed, err := cmd.CombinedOutput()
 	out := string(printed)
 	// mkfs.fat forgets bad clusters when it counts the free ones.
-	if err != nil && !strings.Contains(out, "Free cluster summary wrong (73273 vs. really 73267)") {
+	if m := regexp.MustCompile(`Free cluster summary wrong \((\d+) vs. really (\d+)\)`).FindStringSubmatch(out); m != nil {
+		said, _ := strconv.Atoi(m[1])
+		if really, _ := strconv.Atoi(m[2]); said-really == 6 {
+			err = nil
+		}
+	}
+	if err != nil {
 		t.Fatalf("fsck.fat: %v\n%s", err, out)
 	}
 	m := regexp.MustCompile(`files, (\d+)/\d+ clusters`).FindStringSubmatch(out)
@@ -166,9 +196,14 @@ func TestMatrix(t *testing.T) {
 			if tt.args == fewClusters {
 				return
 			}
-			if want := sums(t, path); len(want) != 41 || !maps.Equal(sums(t, copied), want) {
+			want := sums(t, path)
+			if len(want) != 56 || !maps.Equal(sums(t, copied), want) {
 				t.Errorf("the files of the copy (of %d) are not the same", len(want))
 			}
+			if got := fstest.FileSums(t, opened); !maps.Equal(got, want) {
+				t.Errorf("%d files, mtools reads %d; or they differ", len(got), len(want))
+			}
+			fstest.Contents(t, opened, file)
 		})
 	}
 }

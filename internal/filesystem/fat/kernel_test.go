@@ -136,6 +136,9 @@ func sameByKernel(t *testing.T, path string, state filesystem.State, want map[st
 		t.Errorf("%s: the %d files of the copy are not the %d of the volume", state, len(got), len(want))
 	}
 	if state == filesystem.Clean {
+		if got := fstest.FileSums(t, opened); !maps.Equal(got, want) {
+			t.Errorf("our %d files are not the %d of Linux", len(got), len(want))
+		}
 		clusters, data := fsck(t, copied)
 		if used := data + clusters*opened.clusterSize; opened.Info().Used != used {
 			t.Errorf("%d bytes in use, fsck.fat says %d", opened.Info().Used, used)

@@ -1,6 +1,10 @@
 package fat
 
-import "doppel.live/internal/filesystem"
+import (
+	"fmt"
+
+	"doppel.live/internal/filesystem"
+)
 
 const pieceEntries = 1 << 18 // entries of a FAT read at once; even, since two of FAT12 share a byte
 
@@ -108,15 +112,15 @@ func (f *fileSystem) noSecond() error {
 // next reads one entry of the first active FAT.
 func (f *fileSystem) next(cluster int64) (int64, error) {
 	first, _ := f.active()
-	p := make([]byte, 4)
+	n, at, shift := f.width/8, cluster*f.width/8, uint(0)
 	if f.width == 12 {
-		p = p[:2]
-		err := readFull(f.r, p, f.boot.table(first)+cluster+cluster/2)
-		return int64(le.Uint16(p)>>uint(cluster%2*4)) & 0xFFF, err
+		n, shift = 2, uint(cluster%2*4)
 	}
-	p = p[:f.width/8]
-	err := readFull(f.r, p, f.boot.table(first)+cluster*f.width/8)
-	return f.entry(p, 0), err
+	value, err := f.table.Uint(f.boot.table(first)+at, n)
+	if err != nil {
+		return 0, fmt.Errorf("fat: entry of cluster %d: %w", cluster, err)
+	}
+	return int64(value) >> shift & f.last(), nil
 }
 
 // cleanliness reads the flags of the boot sector and those of entry 1: there a
