@@ -41,7 +41,7 @@ test_packages="$qemu_packages
 	apfsprogs
 	b3sum btrfs-progs
 	cpio cryptsetup-bin
-	exfatprogs
+	exfat-fuse exfatprogs
 	f2fs-tools
 	gcc genisoimage grub-common
 	jfsutils
