@@ -3,8 +3,9 @@
 //
 // Everything before the first cluster counts as in use: boot sector, FSInfo
 // and backup boot sector among the reserved sectors, all FATs, and the root
-// directory of FAT12 and FAT16. Of the clusters, those whose entry is not 0 in
-// any mirrored FAT, bad ones included, and those that such an entry points at.
+// directory of FAT12 and FAT16. Of the clusters, those whose entry says in any
+// mirrored FAT that they are neither free nor bad, and those that such an entry
+// points at.
 //
 // A volume that was not unmounted is read as any reader may see it: entries of
 // directories and FATs are written in no order, so that a file's first cluster

@@ -175,6 +175,43 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestBad marks clusters as bad in one FAT or both: one that holds data by the
+// other FAT or by a chain stays in use.
+func TestBad(t *testing.T) {
+	for args, kib := range map[string]int64{"-F 12 -s 1": 300, "-F 16 -s 1": 5000, "-F 32 -s 1": 34000} {
+		whole, before := tree(t, args, kib)
+		_, y := find(t, before, whole, "Y")
+		free := y + 50
+		bad := before.last() - 8
+		tests := []struct {
+			name    string
+			cluster int64
+			fats    int64 // how many get the mark
+			want    bool
+		}{
+			{"free", free, 2, false},
+			{"free, by one FAT", free, 1, false},
+			{"first of a file, by one FAT", y, 1, true},
+			{"last of a file", y + 2, 2, true},
+		}
+		for _, tt := range tests {
+			p := bytes.Clone(whole)
+			setEntry(before, p, tt.cluster, bad)
+			if tt.fats == 1 {
+				second := before.boot.table(1)
+				copy(p[second:], whole[second:before.boot.table(2)])
+			}
+			after, err := open(bytes.NewReader(p), int64(len(p)))
+			if err != nil || after.used.has(tt.cluster) != tt.want {
+				t.Errorf("%s: %s: %v", args, tt.name, err)
+			}
+			if value, err := after.next(tt.cluster); value != bad || err != nil {
+				t.Errorf("%s: %s: the FAT says %#x, %v", args, tt.name, value, err)
+			}
+		}
+	}
+}
+
 // clusters are the numbers of the set bits.
 func (b bitmap) clusters() map[int64]bool {
 	all := map[int64]bool{}

@@ -77,12 +77,19 @@ func (f *fileSystem) last() int64 { return 1<<min(f.width, 28) - 1 }
 //	last-8              bad
 //	last-7 … last       the end of a chain
 //
+// A bad cluster is neither free nor data: who formatted or checked the disk
+// could not read or write it. It is not in use, so that nobody tries again on a
+// disk that fails; only where another FAT or a chain says that it holds data it
+// is. The FAT itself keeps the mark, also on a new disk without the defect: as
+// with other programs (partclone leaves them out too), some space stays unused
+// there until a checker is told to try it.
+//
 // Entry 0 holds the media byte, all other bits one; entry 1 flags.
 func (f *fileSystem) mark(cluster, value, base int64) error {
 	switch at := base + cluster*f.width/8; {
 	case cluster == 0 && value != f.last()&^0xFF|int64(f.boot.media()):
 		return formatError(at, "no FAT: it begins with %#x", value)
-	case cluster < 2, value == 0:
+	case cluster < 2, value == 0, value == f.last()-8:
 		return nil
 	case f.valid(value):
 		f.used.set(value)
