@@ -50,6 +50,9 @@ func (b bootSector) valid(cluster int64) bool { return cluster >= 2 && cluster <
 // offset is the byte where a cluster begins.
 func (b bootSector) offset(cluster int64) int64 { return b.heap() + (cluster-2)<<b.clusterShift() }
 
+// entry is the byte where the FAT's entry of a cluster is.
+func (b bootSector) entry(cluster int64) int64 { return b.fat()<<b.sectorShift() + 4*cluster }
+
 // readBoot reads the boot sector and checks what the arithmetic of the others
 // needs: sectors of 512 to 4096 bytes, clusters of at most 32 MiB.
 func readBoot(r io.ReaderAt, size int64) (bootSector, error) {

@@ -1,5 +1,5 @@
 // Package exfat finds the clusters in use of an exFAT by its allocation
-// bitmap. It reads no files, and it repairs nothing.
+// bitmap, and reads files. It repairs nothing.
 //
 // Everything before the cluster heap counts as in use: main and backup boot
 // regions, the FAT, the gaps between them. Sectors of 512 to 4096 bytes. The
@@ -7,7 +7,11 @@
 // clusters, those of the up-case table and of the root directory in use.
 //
 // Only a volume that was unmounted has a bitmap that can be trusted: its State
-// tells. Not supported: TexFAT, which has two FATs and two bitmaps.
+// tells.
+//
+// Files are named by entry sets whose checksum fits. Times without an offset of
+// UTC are taken as those of this machine. Not supported: TexFAT, which has two
+// FATs and two bitmaps; access control lists and other entries of vendors.
 //
 // The layout is that of Microsoft's "exFAT file system specification".
 package exfat
@@ -22,6 +26,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/chain"
 )
 
 var le = binary.LittleEndian
@@ -34,6 +39,7 @@ type fileSystem struct {
 
 	bitmap []extent.Extent // the allocation bitmap, in its order; in whole clusters
 	inUse  []extent.Extent // clusters, not bytes: those that the bitmap must have in use, ascending
+	table  *chain.Cache    // for single entries of the FAT
 }
 
 var _ filesystem.Opener = Open
@@ -57,7 +63,7 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fileSystem{r: r, boot: boot, info: info}
+	f := &fileSystem{r: r, boot: boot, info: info, table: chain.NewCache(r)}
 	if err := boot.supported(size); err != nil {
 		return nil, err
 	}
@@ -120,7 +126,7 @@ func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
 		info.State = filesystem.Dirty
 	}
 	info.UUID = fmt.Sprintf("%04X-%04X", boot.serial()>>16, boot.serial()&0xFFFF)
-	f := &fileSystem{r: r, boot: boot}
+	f := &fileSystem{r: r, boot: boot, table: chain.NewCache(r)}
 	err = f.entries(size, func(e dirEntry) bool {
 		if e.kind() == kindLabel {
 			info.Label = e.label()

@@ -2,10 +2,8 @@ package exfat
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -16,7 +14,6 @@ import (
 	"sync"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
 	"doppel.live/internal/filesystem/fstest"
 )
@@ -131,64 +128,13 @@ func TestSample(t *testing.T) {
 		t.Errorf("%d bytes in use", opened.Info().Used)
 	}
 	got := map[string]string{}
-	readTree(t, opened, file, opened.boot.root(), 0, "", got)
+	for name, sum := range fstest.FileSums(t, opened) {
+		got[name] = fmt.Sprintf("%x", sum)
+	}
 	if len(want) < 50 || !maps.Equal(got, want) {
 		t.Errorf("%d files, the manifest has %d; or they differ", len(got), len(want))
 	}
-}
-
-// readTree reads directories and files, as the specification says: entry sets
-// of file (85), stream (C0) and names (C1); clusters are contiguous, size
-// bytes, where bit 1 of the stream's flags is set.
-func readTree(t *testing.T, f *fileSystem, r io.ReaderAt, first, contiguous int64, dir string, sums map[string]string) {
-	p := content(t, f, r, first, contiguous)
-	for ; len(p) >= 32 && p[0] != 0; p = p[32:] {
-		if p[0] != 0x85 {
-			continue
-		}
-		count, stream := int(p[1]), p[32:64]
-		units := []byte{}
-		for i := 2; i <= count; i++ {
-			units = append(units, p[32*i+2:32*i+32]...)
-		}
-		name := utf16Text(units[:2*int(stream[3])])
-		size, cluster := int64(le.Uint64(stream[24:])), int64(le.Uint32(stream[20:]))
-		straight := int64(0)
-		if stream[1]&2 != 0 {
-			straight = size
-		}
-		if p[4]&0x10 != 0 {
-			readTree(t, f, r, cluster, straight, dir+name+"/", sums)
-			continue
-		}
-		data := []byte{}
-		if size > 0 {
-			data = content(t, f, r, cluster, straight)[:size]
-		}
-		sums[dir+name] = fmt.Sprintf("%x", sha256.Sum256(data))
-	}
-}
-
-// content is all of a chain, or that many bytes in whole clusters.
-func content(t *testing.T, f *fileSystem, r io.ReaderAt, first, contiguous int64) []byte {
-	t.Helper()
-	n := (contiguous + f.boot.clusterSize() - 1) / f.boot.clusterSize()
-	runs := []extent.Extent{{Offset: first, Length: n}}
-	if n == 0 {
-		var err error
-		if runs, err = f.chain(first, f.boot.clusters()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var all []byte
-	for _, e := range runs {
-		p := make([]byte, e.Length*f.boot.clusterSize())
-		if err := readFull(r, p, f.boot.offset(e.Offset)); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, p...)
-	}
-	return all
+	fstest.Contents(t, opened, file)
 }
 
 // TestAgainstPartclone holds the count of used sectors against that of

@@ -2,6 +2,7 @@ package exfat
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"doppel.live/internal/extent"
@@ -13,15 +14,21 @@ const (
 	kindBitmap = 0x81
 	kindUpcase = 0x82
 	kindLabel  = 0x83
+	kindFile   = 0x85
+	kindStream = 0xC0
+	kindName   = 0xC1
 )
+
+// endOfChain is the entry of the FAT that ends a chain.
+const endOfChain = 0xFFFFFFFF
 
 const (
 	entrySize    = 32
-	maxRootBytes = 256 << 20 // of a directory, by the specification
+	maxDirectory = 256 << 20 // bytes, by the specification
 	rootPiece    = 64 << 10  // bytes of the root directory read at once
 )
 
-// dirEntry is one entry of the root directory.
+// dirEntry is one entry of a directory.
 //
 //	label 0x83                   bitmap 0x81, up-case table 0x82
 //	1   1   characters           1   1  bitmap: bit 0, which one
@@ -37,9 +44,11 @@ func (e dirEntry) length() uint64 { return le.Uint64(e[24:]) }
 
 // next reads one entry of the FAT.
 func (f *fileSystem) next(cluster int64) (int64, error) {
-	var p [4]byte
-	err := readFull(f.r, p[:], f.boot.fat()<<f.boot.sectorShift()+4*cluster)
-	return int64(le.Uint32(p[:])), err
+	value, err := f.table.Uint(f.boot.entry(cluster), 4)
+	if err != nil {
+		return 0, fmt.Errorf("exfat: entry of cluster %d: %w", cluster, err)
+	}
+	return int64(value), nil
 }
 
 // chain follows the FAT from cluster on for at most n clusters and gives the
@@ -51,15 +60,14 @@ func (f *fileSystem) chain(cluster, n int64) (runs []extent.Extent, err error) {
 		} else {
 			runs = append(runs, extent.Extent{Offset: cluster, Length: 1})
 		}
-		at := f.boot.fat()<<f.boot.sectorShift() + 4*cluster
 		next, err := f.next(cluster)
 		switch {
 		case err != nil:
 			return nil, err
-		case next == 0xFFFFFFFF:
+		case next == endOfChain:
 			return runs, nil
 		case !f.boot.valid(next):
-			return nil, formatError(at, "cluster %d is followed by cluster %d of %d", cluster, next, f.boot.clusters())
+			return nil, f.leadsNowhere(cluster, next)
 		}
 		cluster = next
 	}
@@ -71,9 +79,9 @@ func (f *fileSystem) chain(cluster, n int64) (runs []extent.Extent, err error) {
 func (f *fileSystem) entries(size int64, visit func(dirEntry) bool) error {
 	piece := make([]byte, min(f.boot.clusterSize(), rootPiece))
 	cluster := f.boot.root()
-	for n := int64(0); n < min(maxRootBytes, size, f.boot.clusters()<<f.boot.clusterShift()); n += f.boot.clusterSize() {
+	for n := int64(0); n < min(maxDirectory, size, f.boot.clusters()<<f.boot.clusterShift()); n += f.boot.clusterSize() {
 		at := f.boot.offset(cluster)
-		if !f.boot.valid(cluster) || at > size-f.boot.clusterSize() || f.boot.fat()<<f.boot.sectorShift()+4*cluster > size-4 {
+		if !f.boot.valid(cluster) || at > size-f.boot.clusterSize() || f.boot.entry(cluster) > size-4 {
 			return formatError(96, "root directory in cluster %d of %d", cluster, f.boot.clusters())
 		}
 		for end := at + f.boot.clusterSize(); at < end; at += int64(len(piece)) {
@@ -90,7 +98,7 @@ func (f *fileSystem) entries(size int64, visit func(dirEntry) bool) error {
 		if err != nil {
 			return err
 		}
-		if next == 0xFFFFFFFF {
+		if next == endOfChain {
 			return nil
 		}
 		cluster = next
@@ -132,7 +140,7 @@ func (f *fileSystem) readRoot() error {
 	if err != nil {
 		return err
 	}
-	most := min(maxRootBytes>>f.boot.clusterShift(), f.boot.clusters())
+	most := min(maxDirectory>>f.boot.clusterShift(), f.boot.clusters())
 	root, err := f.chain(f.boot.root(), most+1)
 	switch {
 	case err != nil:
