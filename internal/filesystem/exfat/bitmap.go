@@ -17,13 +17,14 @@ type scan struct {
 	end     int64 // behind the last cluster
 	first   int64 // of the run that is open; 0: none
 	inUse   []extent.Extent
+	reached clusterSet // in use, too; nil: none
 	emit    func(first, end int64) bool
 }
 
 // scanBitmap reads the bitmap and calls emit with the runs of clusters in use,
 // ascending, until it returns false.
 func (f *fileSystem) scanBitmap(emit func(first, end int64) bool) error {
-	s := &scan{cluster: 2, end: f.boot.clusters() + 2, inUse: f.inUse, emit: emit}
+	s := &scan{cluster: 2, end: f.boot.clusters() + 2, inUse: f.inUse, reached: f.reached, emit: emit}
 	left := (f.boot.clusters() + 7) / 8
 	buf := make([]byte, min(bitmapPiece, left))
 	for _, run := range f.bitmap {
@@ -48,6 +49,9 @@ func (s *scan) piece(p []byte, at int64) error {
 		return err
 	}
 	for _, b := range p {
+		if s.reached != nil {
+			b |= s.reached[(s.cluster-2)/8]
+		}
 		n := min(8, s.end-s.cluster)
 		b &= byte(1<<uint(n) - 1) // what is behind the last cluster means nothing
 		if b == 0 || b == 0xFF {

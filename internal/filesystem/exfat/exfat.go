@@ -6,8 +6,11 @@
 // checksum of the boot region is verified, and that the bitmap has its own
 // clusters, those of the up-case table and of the root directory in use.
 //
-// Only a volume that was unmounted has a bitmap that can be trusted: its State
-// tells.
+// Only a volume that was unmounted has a bitmap that can be trusted. Of any
+// other one, and of one with errors, all directories are searched: in use is
+// what the bitmap has, and what files have by directories and FAT. Bad clusters
+// are in use by the bitmap and stay so: only the FAT could tell them, and its
+// entries mean nothing for a file without a chain.
 //
 // Files are named by entry sets whose checksum fits. Times without an offset of
 // UTC are taken as those of this machine. Not supported: TexFAT, which has two
@@ -40,12 +43,15 @@ type fileSystem struct {
 	bitmap []extent.Extent // the allocation bitmap, in its order; in whole clusters
 	inUse  []extent.Extent // clusters, not bytes: those that the bitmap must have in use, ascending
 	table  *chain.Cache    // for single entries of the FAT
+
+	reached clusterSet // by directories; nil where the bitmap is enough
 }
 
 var _ filesystem.Opener = Open
 
 // Open opens the file system on a volume of size bytes. It reads the root
-// directory and the whole bitmap, which Allocated reads once more.
+// directory and the whole bitmap, which Allocated reads once more; of a volume
+// that was not unmounted all directories.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
 	f, err := open(r, size)
 	if err != nil {
@@ -72,6 +78,11 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	}
 	if err := f.readRoot(); err != nil {
 		return nil, err
+	}
+	if f.info.State != filesystem.Clean {
+		if err := f.search(); err != nil {
+			return nil, err
+		}
 	}
 	for e, err := range f.Allocated() {
 		if err != nil {

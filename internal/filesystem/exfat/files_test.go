@@ -104,9 +104,9 @@ func handmade(t testing.TB) ([]byte, *fileSystem) {
 	for c, next := range map[int64]uint32{dirAt: endOfChain, subAt: subAt + 3, subAt + 3: endOfChain, xAt: xAt + 2, xAt + 2: xAt + 1, xAt + 1: endOfChain} {
 		le.PutUint32(p[f.boot.entry(c):], next)
 	}
-	bits := p[at(f.bitmap[0].Offset):]
+	bits := clusterSet(p[at(f.bitmap[0].Offset):])
 	for _, c := range []int64{dirAt, subAt, subAt + 3, emptyAt, xAt, xAt + 1, xAt + 2, yAt, yAt + 1, yAt + 2} {
-		bits[(c-2)/8] |= 1 << uint((c-2)%8)
+		bits.add(c)
 	}
 	opened, err := open(bytes.NewReader(p), int64(len(p)))
 	if err != nil {

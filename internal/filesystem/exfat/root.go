@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
 )
 
 // Kinds of directory entries: their first byte.
@@ -149,6 +150,9 @@ func (f *fileSystem) readRoot() error {
 		return formatError(at, "root directory without end")
 	}
 	f.inUse = slices.Concat(root, f.bitmap, table)
+	if f.info.State != filesystem.Clean {
+		f.inUse = slices.Concat(f.bitmap, table) // the root directory may have grown
+	}
 	slices.SortFunc(f.inUse, func(a, b extent.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	for i, e := range f.inUse[1:] {
 		if f.inUse[i].End() > e.Offset {
