@@ -30,6 +30,7 @@ var cases = []struct {
 	{"fat12, one FAT", 720, "-F 12 -f 1"},
 	{"fat12, large sectors", 8000, "-F 12 -S 2048"},
 	{"fat12, most clusters", 2060, "-F 12 -s 1 -a"},
+	{"fat12, sectors of 4096", 12000, "-F 12 -S 4096"},
 	{"fat16", 20000, "-F 16"},
 	{"fat16, large root", 30001, "-F 16 -r 2048 -R 9"},
 	{"fat16, large clusters", 150000, "-F 16 -s 64"},
