@@ -224,8 +224,8 @@ func TestExtIsRead(t *testing.T) {
 	}
 }
 
-// TestWindowsIsRead holds what is saved by blocks, and what is not: an exFAT
-// that was not unmounted.
+// TestWindowsIsRead holds what is saved by blocks, not unmounted ones among
+// them; an exFAT that cannot be searched is not, and what helps is said.
 func TestWindowsIsRead(t *testing.T) {
 	for _, command := range []string{"mkfs.fat -F 12 FILE", "mkfs.fat -F 16 -s 1 FILE", "mkfs.fat -F 32 FILE", "mkfs.exfat FILE"} {
 		path := volumeFile(t, 20, command)
@@ -236,18 +236,30 @@ func TestWindowsIsRead(t *testing.T) {
 		if strings.Contains(command, "32") {
 			dirty = 0x41
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.WriteAt([]byte{2}, dirty); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
+		damageAt(t, path, dirty)
 		res := probeFile(t, path)
-		if read := res.FileSystem != nil; res.Info.State != filesystem.Dirty || read == strings.Contains(command, "exfat") {
+		if res.FileSystem == nil || res.Info.State != filesystem.Dirty {
 			t.Errorf("%s, then dirty: %+v", command, res)
 		}
+		if strings.Contains(command, "exfat") {
+			damageAt(t, path, 11*512)
+			if res := probeFile(t, path); res.FileSystem != nil || !strings.Contains(res.Reason, "checksum") || !strings.Contains(res.Reason, "fsck.exfat") {
+				t.Errorf("%s, then damaged: %+v", command, res)
+			}
+		}
+	}
+}
+
+// damageAt writes a 2 at a byte of a volume.
+func damageAt(t *testing.T, path string, off int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{2}, off); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -69,8 +69,7 @@ func bitlocker(v *volume) *found {
 	return nil
 }
 
-// exFAT: boot sector at 0, "EXFAT   " at its byte 3. Its bitmap is right only
-// after it was unmounted.
+// exFAT: boot sector at 0, "EXFAT   " at its byte 3.
 func exFAT(v *volume) *found {
 	if !v.has(3, "EXFAT   ") {
 		return nil
@@ -81,11 +80,10 @@ func exFAT(v *volume) *found {
 	}
 	h := simple("exfat", 3, 8)
 	h.info = info
-	if info.State == filesystem.Dirty {
-		h.reason = "it was not unmounted, or errors were found: run fsck.exfat, or chkdsk in Windows, to have only used blocks saved"
-		return h
-	}
 	h.read(exfat.Open(v.r, v.size))
+	if h.fs == nil && info.State == filesystem.Dirty {
+		h.reason += " (it was not unmounted, or errors were found: run fsck.exfat, or chkdsk in Windows, to have only used blocks saved)"
+	}
 	return h
 }
 
