@@ -151,8 +151,9 @@ func (c *Content) advance() error {
 	return nil
 }
 
-// Runs gives the runs of the stream, without what of its last cluster lies
-// behind its end. A run ends where it is no longer written.
+// Runs gives the runs of the stream in whole clusters, also where it ends within
+// its last one. A stream that is not written to its end has a run that ends at
+// that byte.
 func (c *Content) Runs() iter.Seq2[filesystem.Run, error] {
 	return func(yield func(filesystem.Run, error) bool) {
 		cluster := c.s.First
@@ -193,10 +194,11 @@ func (c *Content) straight(cluster, most int64) (count, next int64, err error) {
 
 // give yields one run, in two where it is not written to its end.
 func (c *Content) give(i, cluster, count int64, yield func(filesystem.Run, error) bool) bool {
-	from := i * c.v.Cluster
-	length := min(count*c.v.Cluster, c.s.Size-from)
-	written := min(max(c.s.Written-from, 0), length)
-	at := c.v.Offset(cluster)
+	from, length, at := i*c.v.Cluster, count*c.v.Cluster, c.v.Offset(cluster)
+	written := length
+	if c.s.Written < c.s.Size {
+		written = min(max(c.s.Written-from, 0), length)
+	}
 	for _, r := range []filesystem.Run{
 		{Offset: from, Extent: extent.Extent{Offset: at, Length: written}},
 		{Offset: from + written, Extent: extent.Extent{Offset: at + written, Length: length - written}, Unwritten: true},

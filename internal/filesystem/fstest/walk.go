@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"testing"
+	"time"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -84,30 +86,43 @@ func holds(list []extent.Extent, e extent.Extent) bool {
 
 const hostileFiles = 1 << 12 // looked at in one walk
 
-// HostileFiles walks the files of a volume of any content, as Hostile opens it:
+// HostileWalk walks the files of a volume of any content, as Hostile opens it:
 // paths must be such, runs lie in the volume, reading ends, and the limits of
 // Hostile hold. It is the body of a fuzz target.
-func HostileFiles(t testing.TB, open filesystem.Opener, p []byte, size int64) {
+func HostileWalk(t testing.TB, open filesystem.Opener, p []byte, size int64) {
 	t.Helper()
-	limited(t, len(p), func() {
-		opened, err := open(Padded(p), size)
-		if err != nil {
-			return
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	hostileWalk(t, open, p, size)
+	if took := time.Since(start); took > 5*time.Second { // a second on an idle machine
+		t.Errorf("it took %v", took)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20+8*uint64(len(p)) {
+		t.Errorf("%d bytes were allocated for %d", got, len(p))
+	}
+}
+
+func hostileWalk(t testing.TB, open filesystem.Opener, p []byte, size int64) {
+	t.Helper()
+	opened, err := open(Padded(p), size)
+	if err != nil {
+		return
+	}
+	buf := make([]byte, 4<<10)
+	n := 0
+	for f, err := range opened.(filesystem.Lister).Files() {
+		if f == nil && err == nil {
+			t.Fatal("neither a file nor an error")
 		}
-		buf := make([]byte, 4<<10)
-		n := 0
-		for f, err := range opened.(filesystem.Lister).Files() {
-			if f == nil && err == nil {
-				t.Fatal("neither a file nor an error")
-			}
-			if n++; n == hostileFiles {
-				break
-			}
-			if f != nil {
-				hostileFile(t, f, buf, opened.Info().Size)
-			}
+		if n++; n == hostileFiles {
+			break
 		}
-	})
+		if f != nil {
+			hostileFile(t, f, buf, opened.Info().Size)
+		}
+	}
 }
 
 func hostileFile(t testing.TB, f *filesystem.File, buf []byte, size int64) {
