@@ -141,6 +141,14 @@ func (f *fileSystem) readRoot() error {
 	if err != nil {
 		return err
 	}
+	return f.mustBeInUse(table)
+}
+
+// mustBeInUse finds the clusters that the bitmap must have in use: its own and
+// those of the up-case table, which never change, and of the root directory,
+// which may have grown where the volume was not unmounted.
+func (f *fileSystem) mustBeInUse(table []extent.Extent) error {
+	at := f.boot.offset(f.boot.root())
 	most := min(maxDirectory>>f.boot.clusterShift(), f.boot.clusters())
 	root, err := f.chain(f.boot.root(), most+1)
 	switch {
@@ -149,9 +157,9 @@ func (f *fileSystem) readRoot() error {
 	case extent.Total(root) > most:
 		return formatError(at, "root directory without end")
 	}
-	f.inUse = slices.Concat(root, f.bitmap, table)
-	if f.info.State != filesystem.Clean {
-		f.inUse = slices.Concat(f.bitmap, table) // the root directory may have grown
+	f.inUse = slices.Concat(f.bitmap, table)
+	if f.info.State == filesystem.Clean {
+		f.inUse = append(f.inUse, root...)
 	}
 	slices.SortFunc(f.inUse, func(a, b extent.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	for i, e := range f.inUse[1:] {
