@@ -38,6 +38,10 @@ func TestUnmarked(t *testing.T) {
 		{"no bytes", func(p []byte) {
 			copy(p[f.boot.offset(dirAt)+512-96:], file{"z", 0, 140, 0, 0, true}.set())
 		}, 1, 0},
+		{"directory behind each other", func(p []byte) {
+			copy(p[f.boot.offset(dirAt)+512-96:], file{"z", attrDirectory, 160, 1024, 1024, true}.set())
+			copy(p[f.boot.offset(161):], file{"y", 0, 140, 5000, 5000, true}.set())
+		}, 12, 0},
 		{"directory in itself", func(p []byte) {
 			copy(p[f.boot.offset(dirAt)+512-96:], file{"z", attrDirectory, dirAt, 1024, 1024, true}.set())
 		}, 1, 0},

@@ -80,7 +80,7 @@ func handmade() map[string]struct {
 	want    string
 } {
 	a := short("ABCDEF  TXT", 0x20, 0)
-	three := long("a name of three whole parts, which are of 13", a)
+	three := long("a name of three whole parts, 39 letters", a)
 	return map[string]struct {
 		entries []byte
 		want    string
@@ -94,7 +94,7 @@ func handmade() map[string]struct {
 		"code page":              {short("\x9A\x8E\x99\x80\xEE\xFD  \xE1", 0x20, 0), "ÜÄÖÇε².ß"},
 		"code page, lower":       {short("\x9A\x8E\x99\x80    ", 0x20, 0x08), "üäöç"},
 		"E5":                     {short("\x05BC        ", 0x20, 0), "σBC"},
-		"long":                   {three, "a name of three whole parts, which are of 13"},
+		"long":                   {three, "a name of three whole parts, 39 letters"},
 		"long of whole parts":    {long("13 characters", a), "13 characters"},
 		"long, beyond the BMP":   {long("𝄞 漢", a), "𝄞 漢"},
 		"deleted":                {change(a, 0, 0xE5), ""},
@@ -105,7 +105,7 @@ func handmade() map[string]struct {
 		"the first is missing":   {three[32:], "ABCDEF.TXT"},
 		"a part is deleted":      {change(three, 32, 0xE5), "ABCDEF.TXT"},
 		"a part of another":      {change(three, 32+13, 1), "ABCDEF.TXT"},
-		"two beginnings":         {slices.Concat(three[:32], three), "a name of three whole parts, which are of 13"},
+		"two beginnings":         {slices.Concat(three[:32], three), "a name of three whole parts, 39 letters"},
 		"orphan before a label":  {slices.Concat(three[:96], short("LABEL      ", 0x08, 0), a), "ABCDEF.TXT"},
 		"slash in the long name": {long("../../etc/passwd", a), "ABCDEF.TXT"},
 		"long name of dots":      {long("..", a), "ABCDEF.TXT"},
