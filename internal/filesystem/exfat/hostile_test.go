@@ -10,13 +10,19 @@ import (
 	"doppel.live/internal/filesystem/fstest"
 )
 
-// small is a small volume, and its reader.
+// small is a small volume, and its reader. Its root directory begins with the
+// entries of the label, the bitmap and the up-case table.
 func small(t testing.TB) ([]byte, *fileSystem) {
 	t.Helper()
 	p := fstest.Load(t, makeVolume(t, 600, "-b 4K -c 512"))
 	f, err := open(bytes.NewReader(p), int64(len(p)))
 	if err != nil {
 		t.Fatal(err)
+	}
+	// exfatprogs since 1.2 keeps an entry free for a GUID before the bitmap.
+	if root := f.boot.offset(f.boot.root()); p[root+32] == 0x20 {
+		copy(p[root+32:], p[root+64:root+128])
+		clear(p[root+96 : root+128])
 	}
 	return p, f
 }
