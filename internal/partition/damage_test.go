@@ -2,15 +2,16 @@ package partition
 
 import (
 	"bytes"
-	"encoding/binary"
-	"fmt"
-	"hash/crc32"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"doppel.live/internal/extent"
+	"doppel.live/internal/partition/tabletest"
 )
 
 // readBytes reads the table of a disk in memory.
@@ -49,8 +50,9 @@ func TestDamagedGPT(t *testing.T) {
 		{"primary header elsewhere", func(d []byte) { copy(d[512:1024], d[last:]) }, GPT, "primary GPT damaged"},
 		{"backup header", func(d []byte) { d[last]++ }, GPT, "backup GPT damaged or absent (no header)"},
 		{"backup entries", func(d []byte) { d[last-100]++ }, GPT, "backup GPT damaged or absent"},
-		{"both", func(d []byte) { d[512]++; d[last]++ }, None, "no good GPT"},
-		{"protective MBR", func(d []byte) { clear(d[:512]) }, None, "GPT without a protective MBR"},
+		{"both", func(d []byte) { d[512]++; d[last]++ }, GPT, "no good GPT"},
+		{"protective MBR", func(d []byte) { clear(d[:512]) }, GPT, "GPT without a protective MBR"},
+		{"beginning gone", func(d []byte) { clear(d[:mib]) }, None, "the backup of a GPT whose beginning is gone"},
 		{"hostile sizes", func(d []byte) { le.PutUint32(d[512+80:], 1<<31); fixHeader(d[512:1024]) }, GPT, "primary GPT damaged"},
 		{"entry of 1 byte", func(d []byte) { le.PutUint32(d[512+84:], 1); fixHeader(d[512:1024]) }, GPT, "primary GPT damaged"},
 		{"header of 4 GiB", func(d []byte) { le.PutUint32(d[512+12:], 1<<32-1) }, GPT, "primary GPT damaged"},
@@ -69,7 +71,10 @@ func TestDamagedGPT(t *testing.T) {
 					t.Errorf("%s at %d is not as on the disk", s.Name, s.Offset)
 				}
 			}
-			if tt.scheme == None {
+			if tt.scheme == None || table.gpt == nil {
+				if _, err := table.MoveTo(16 * mib); tt.scheme == GPT && (err == nil || table.Conflict() == "") {
+					t.Errorf("a GPT without a good copy is moved; conflict %q", table.Conflict())
+				}
 				return
 			}
 			for _, size := range []int64{16 * mib, 20 * mib} {
@@ -163,11 +168,7 @@ func TestSector4096(t *testing.T) {
 
 // put writes an MBR entry.
 func put(sector []byte, i int, status, kind byte, start, length uint32) {
-	e := entry(sector, i)
-	e[0], e[4] = status, kind
-	le.PutUint32(e[8:], start)
-	le.PutUint32(e[12:], length)
-	sector[510], sector[511] = 0x55, 0xAA
+	tabletest.MBREntry(sector, i, status, kind, start, length)
 }
 
 func TestHostileMBR(t *testing.T) {
@@ -276,92 +277,33 @@ func TestPartitionName(t *testing.T) {
 	}
 }
 
-// smallGPT is a GPT on a disk of 64 KiB, so that fuzzing is fast.
-func smallGPT(entries, entrySize int) []byte {
-	d := make([]byte, 64<<10)
-	put(d, 0, 0, 0xEE, 1, 127)
-	array := make([]byte, entries*entrySize)
-	copy(array, "type-type-type-tuniq-uniq-uniq-u")
-	le.PutUint64(array[32:], 40)
-	le.PutUint64(array[40:], 50)
-	n := (len(array) + 511) / 512
-	for _, c := range [][3]int{{1, 127, 2}, {127, 1, 127 - n}} {
-		h := &gptHeader{sector: d[c[0]*512:][:512]}
-		copy(h.sector, gptMagic)
-		le.PutUint32(h.sector[8:], 0x10000)
-		le.PutUint32(h.sector[12:], 92)
-		for i, v := range []int{c[0], c[1], 2 + n, 126 - n} {
-			le.PutUint64(h.sector[24+8*i:], uint64(v))
-		}
-		le.PutUint64(h.sector[72:], uint64(c[2]))
-		le.PutUint32(h.sector[80:], uint32(entries))
-		le.PutUint32(h.sector[84:], uint32(entrySize))
-		le.PutUint32(h.sector[88:], crc32.ChecksumIEEE(array))
-		fixHeader(h.sector)
-		copy(d[c[2]*512:], array)
-	}
-	return d
+// badSectors is a disk of which a range cannot be read.
+type badSectors struct {
+	*bytes.Reader
+	from, to int64 // bytes
 }
 
-// TestEntrySizes: any number and size of entries that the specification allows.
-func TestEntrySizes(t *testing.T) {
-	for _, tt := range [][2]int{{1, 128}, {4, 128}, {4, 256}, {7, 512}, {3, 1024}} {
-		d := smallGPT(tt[0], tt[1])
-		table := readBytes(t, d, 512)
-		if len(table.Partitions) != 1 || len(table.Warnings) > 0 {
-			t.Errorf("%v: %v %q", tt, table.Partitions, table.Warnings)
+func (b badSectors) ReadAt(p []byte, off int64) (int, error) {
+	if off < b.to && off+int64(len(p)) > b.from {
+		return 0, errors.New("medium error")
+	}
+	return b.Reader.ReadAt(p, off)
+}
+
+func TestUnreadableGPT(t *testing.T) {
+	whole := load(t, disk(t, plainGPT, 16*mib))
+	size := int64(len(whole))
+	want := readBytes(t, whole, 512)
+	for name, bad := range map[string]extent.Extent{
+		"primary header": {Offset: 512, Length: 512}, "primary entries": {Offset: 4096, Length: 512}, "backup": {Offset: size - 1024, Length: 1024},
+	} {
+		table, err := Read(badSectors{bytes.NewReader(whole), bad.Offset, bad.End()}, size, 512)
+		if err != nil || !slices.Equal(table.Partitions, want.Partitions) || !strings.Contains(strings.Join(table.Warnings, ""), "medium error") {
+			t.Errorf("%s: %v, %v", name, table, err)
 			continue
 		}
-		moved, err := table.MoveTo(int64(len(d)) + 5000)
-		if err != nil || !moved.whole {
-			t.Errorf("%v: %v", tt, err)
+		if moved, err := table.MoveTo(size); err != nil || !moved.Whole() {
+			t.Errorf("%s: not repaired: %v", name, err)
 		}
 	}
-}
-
-func FuzzRead(f *testing.F) {
-	f.Add(smallGPT(4, 128), false)
-	f.Add(smallGPT(2, 512), false)
-	d := make([]byte, 64<<10)
-	put(d, 0, 0x80, 5, 10, 100)
-	put(d[10*512:], 0, 0, 0x83, 1, 10)
-	put(d[10*512:], 1, 0, 5, 20, 30)
-	put(d[30*512:], 0, 0, 0x83, 1, 10)
-	f.Add(d, false)
-	f.Add(make([]byte, 8192), true)
-	f.Fuzz(func(t *testing.T, d []byte, large bool) {
-		// Correct sums let the fuzzer come past the headers.
-		for _, at := range []int{512, len(d)/512*512 - 512} {
-			if at >= 512 && at+512 <= len(d) && string(d[at:at+8]) == gptMagic {
-				if n := binary.LittleEndian.Uint32(d[at+12:]); n >= 92 && n <= 512 {
-					fixHeader(d[at : at+512])
-				}
-			}
-		}
-		size := int64(512)
-		if large {
-			size = 4096
-		}
-		table, err := Read(bytes.NewReader(d), int64(len(d)), size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = table.SfdiskDump("/dev/sda")
-		if gap := table.Gap(); gap.Length < 0 || gap.End() > int64(len(d)) {
-			t.Fatalf("gap %v", gap)
-		}
-		for i, s := range table.Sectors {
-			if i > 0 && s.Offset < table.Sectors[i-1].Offset || s.end() > int64(len(d)) {
-				t.Fatalf("sectors %d at %d", i, s.Offset)
-			}
-		}
-		if again, err := Parse(table.Scheme, table.Sectors, table.DiskSize, size); err != nil {
-			t.Fatal(err)
-		} else if fmt.Sprint(again.Partitions) != fmt.Sprint(table.Partitions) {
-			t.Fatalf("%v from kept sectors, %v from the disk", again.Partitions, table.Partitions)
-		}
-		if moved, err := table.MoveTo(int64(len(d)) + 40960); err == nil && table.Scheme == GPT && !moved.whole {
-			t.Fatalf("moved, and not whole: %q", moved.Warnings)
-		}
-	})
 }

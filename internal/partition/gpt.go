@@ -23,7 +23,7 @@ import (
 //	56      16      disk GUID
 //	72      8       LBA of the entry array
 //	80      4       number of entries
-//	84      4       size of an entry, 128 or more
+//	84      4       size of an entry: 128, or that times a power of 2
 //	88      4       CRC32 of the entry array
 type gptHeader struct {
 	sector []byte
@@ -54,42 +54,42 @@ func (h *gptHeader) sum() uint32 {
 	return crc32.ChecksumIEEE(p)
 }
 
-// readHeader reads and checks the copy of the GPT at lba. problem says what is
-// wrong with it; err is for reads that fail.
-func (t *Table) readHeader(r io.ReaderAt, lba int64) (h *gptHeader, problem string, err error) {
+// readHeader reads and checks the copy of the GPT at lba; problem says what is
+// wrong with it. A copy that the disk does not give is damaged like any other.
+func (t *Table) readHeader(r io.ReaderAt, lba int64) (h *gptHeader, problem string) {
 	if lba < 1 || lba >= t.DiskSize/t.SectorSize {
-		return nil, fmt.Sprintf("sector %d is not on the disk", lba), nil
+		return nil, fmt.Sprintf("sector %d is not on the disk", lba)
 	}
 	sector, err := t.read(r, lba*t.SectorSize, t.SectorSize)
 	if err != nil {
-		return nil, "", err
+		return nil, err.Error()
 	}
 	h = &gptHeader{sector: sector}
 	switch {
 	case string(sector[:8]) != gptMagic:
-		return nil, "no header", nil
+		return nil, "no header"
 	case h.size() < 92 || h.size() > t.SectorSize:
-		return nil, fmt.Sprintf("header of %d bytes", h.size()), nil
+		return nil, fmt.Sprintf("header of %d bytes", h.size())
 	case h.sum() != le.Uint32(sector[16:]):
-		return nil, "wrong checksum of the header", nil
+		return nil, "wrong checksum of the header"
 	case h.myLBA() != uint64(lba):
-		return nil, fmt.Sprintf("the header says that it lies at sector %d", h.myLBA()), nil
-	case h.entrySize() < 128 || h.entrySize() > maxArrayBytes || h.arrayBytes() > maxArrayBytes:
-		return nil, fmt.Sprintf("%d entries of %d bytes", h.entries(), h.entrySize()), nil
+		return nil, fmt.Sprintf("the header says that it lies at sector %d", h.myLBA())
+	case h.entrySize() < 128 || h.entrySize()&(h.entrySize()-1) != 0 || h.entrySize() > maxArrayBytes || h.arrayBytes() > maxArrayBytes:
+		return nil, fmt.Sprintf("%d entries of %d bytes", h.entries(), h.entrySize())
 	case h.arrayLBA() < 2 || h.arrayLBA() > uint64(t.DiskSize/t.SectorSize):
-		return nil, fmt.Sprintf("entries at sector %d", h.arrayLBA()), nil
+		return nil, fmt.Sprintf("entries at sector %d", h.arrayLBA())
 	}
 	off, n := int64(h.arrayLBA())*t.SectorSize, t.arraySectors(h)*t.SectorSize
 	if n > t.DiskSize-off {
-		return nil, "the entries leave the disk", nil
+		return nil, "the entries leave the disk"
 	}
 	if h.array, err = t.read(r, off, n); err != nil {
-		return nil, "", err
+		return nil, err.Error()
 	}
 	if crc32.ChecksumIEEE(h.array[:h.arrayBytes()]) != h.arrayCRC() {
-		return nil, "wrong checksum of the entries", nil
+		return nil, "wrong checksum of the entries"
 	}
-	return h, "", nil
+	return h, ""
 }
 
 // arraySectors is the length of the entry array in sectors.
@@ -97,82 +97,97 @@ func (t *Table) arraySectors(h *gptHeader) int64 {
 	return (h.arrayBytes() + t.SectorSize - 1) / t.SectorSize
 }
 
-// noteLostGPT warns of a GPT that nothing uses for want of a protective MBR.
-func (t *Table) noteLostGPT(r io.ReaderAt) error {
-	h, _, err := t.readHeader(r, 1)
-	if err == nil && h != nil {
-		t.warn("there is a GPT without a protective MBR; systems do not use it")
+// noteLostGPT looks for a GPT on a disk without entries in an MBR, of which
+// systems make nothing. With its first copy in place it contradicts an empty
+// disk; a copy at the end alone is what a former table leaves behind.
+func (t *Table) noteLostGPT(r io.ReaderAt) {
+	if h, _ := t.readHeader(r, 1); h != nil {
+		t.Scheme = GPT
+		t.contradict("there is a GPT without a protective MBR, which systems do not use: gdisk writes a new one")
+		return
 	}
-	return err
+	if h, _ := t.readHeader(r, t.DiskSize/t.SectorSize-1); h != nil {
+		t.warn("the end of the disk has the backup of a GPT whose beginning is gone; if it is this disk's table, gdisk can rebuild it")
+	}
+}
+
+// gptCopies is what was read of both copies of a GPT.
+type gptCopies struct {
+	primary, backup    *gptHeader // nil: not good
+	problem1, problem2 string     // why
+	at                 int64      // LBA where the backup is or should be
+}
+
+// readCopies reads both copies. The backup is where the primary one says, else
+// at the end of the disk, else at the end of what the MBR protects: there it
+// stays when a disk is copied to a larger one.
+func (t *Table) readCopies(r io.ReaderAt, mbr []byte) (c gptCopies) {
+	last := t.DiskSize/t.SectorSize - 1
+	c.primary, c.problem1 = t.readHeader(r, 1)
+	c.at = last
+	if c.primary != nil && c.primary.otherLBA() <= uint64(last) {
+		c.at = int64(c.primary.otherLBA())
+	}
+	c.backup, c.problem2 = t.readHeader(r, c.at)
+	if end := protectedEnd(mbr); c.primary == nil && c.backup == nil && end > 2 && end < last {
+		if h, _ := t.readHeader(r, end-1); h != nil {
+			c.backup, c.at = h, end-1
+		}
+	}
+	return c
 }
 
 // readGPT reads both copies of a GPT and takes the primary one, if it is good.
-func (t *Table) readGPT(r io.ReaderAt, mbr []byte) error {
-	last := t.DiskSize/t.SectorSize - 1
-	primary, problem1, err := t.readHeader(r, 1)
-	if err != nil {
-		return err
+func (t *Table) readGPT(r io.ReaderAt, mbr []byte) {
+	t.Scheme, t.Hybrid = GPT, isHybrid(mbr)
+	c := t.readCopies(r, mbr)
+	t.gpt = c.primary
+	if c.primary == nil {
+		t.gpt = c.backup
 	}
-	at := last
-	if primary != nil && primary.otherLBA() <= uint64(last) {
-		at = int64(primary.otherLBA())
+	if t.gpt == nil {
+		t.contradict("protective MBR, but no good GPT (primary: %s; backup: %s): gdisk or testdisk may rebuild it; until then the disk can only be saved as a whole",
+			c.problem1, c.problem2)
+		return
 	}
-	backup, problem2, err := t.readHeader(r, at)
-	if err != nil {
-		return err
-	}
-	use := primary
-	if primary == nil {
-		use = backup
-	}
-	if use == nil {
-		t.warn("protective MBR, but no good GPT: primary: %s; backup: %s", problem1, problem2)
-		return nil
-	}
-	t.Scheme, t.gpt = GPT, use
-	t.whole = primary != nil && backup != nil
+	t.whole = false
 	switch {
-	case primary == nil:
-		t.warn("primary GPT damaged (%s), backup used", problem1)
-	case backup == nil:
-		t.warn("backup GPT damaged or absent (%s)", problem2)
-	case !bytes.Equal(primary.guid(), backup.guid()) || primary.arrayCRC() != backup.arrayCRC():
+	case c.primary == nil:
+		t.warn("primary GPT damaged (%s), backup used", c.problem1)
+	case c.backup == nil:
+		t.warn("backup GPT damaged or absent (%s)", c.problem2)
+	case !bytes.Equal(c.primary.guid(), c.backup.guid()) || c.primary.arrayCRC() != c.backup.arrayCRC():
 		t.warn("backup GPT is not the same table as the primary one")
-		t.whole = false
-	case at != last:
-		t.warn("backup GPT lies at sector %d, not at the end of the disk", at)
+	default:
+		t.whole = c.at == t.DiskSize/t.SectorSize-1
 	}
-	if err := t.keepGPT(r, mbr, primary, backup, at); err != nil {
-		return err
+	if c.backup != nil && c.at != t.DiskSize/t.SectorSize-1 {
+		t.warn("backup GPT lies at sector %d, not at the end of the disk", c.at)
 	}
+	t.keepGPT(r, mbr, c)
 	t.readEntries()
-	return nil
 }
 
 // keepGPT keeps the sectors of the MBR and of both copies. Of a damaged copy
-// it keeps those where it should be, if no partition can lie there.
-func (t *Table) keepGPT(r io.ReaderAt, mbr []byte, primary, backup *gptHeader, at int64) error {
+// it keeps those where it should be, if no partition can lie there and the
+// disk gives them.
+func (t *Table) keepGPT(r io.ReaderAt, mbr []byte, c gptCopies) {
 	t.keep(AreaMBR, 0, mbr)
 	n := t.arraySectors(t.gpt)
-	if primary != nil {
-		t.keepCopy(AreaGPTPrimary, primary)
-	} else if end := 2 + n; t.gpt.firstUsable() >= end && end <= at-n {
-		data, err := t.read(r, t.SectorSize, (1+n)*t.SectorSize)
-		if err != nil {
-			return err
+	if c.primary != nil {
+		t.keepCopy(AreaGPTPrimary, c.primary)
+	} else if end := 2 + n; t.gpt.firstUsable() >= end && end <= c.at-n {
+		if data, err := t.read(r, t.SectorSize, (1+n)*t.SectorSize); err == nil {
+			t.keep(AreaGPTPrimary, t.SectorSize, data)
 		}
-		t.keep(AreaGPTPrimary, t.SectorSize, data)
 	}
-	if backup != nil {
-		t.keepCopy(AreaGPTBackup, backup)
-	} else if start := at - n; start > t.gpt.lastUsable() && start > 2+n && start*t.SectorSize >= t.Sectors[len(t.Sectors)-1].end() {
-		data, err := t.read(r, start*t.SectorSize, (1+n)*t.SectorSize)
-		if err != nil {
-			return err
+	if c.backup != nil {
+		t.keepCopy(AreaGPTBackup, c.backup)
+	} else if start := c.at - n; start > t.gpt.lastUsable() && start > 2+n && start*t.SectorSize >= t.Sectors[len(t.Sectors)-1].end() {
+		if data, err := t.read(r, start*t.SectorSize, (1+n)*t.SectorSize); err == nil {
+			t.keep(AreaGPTBackup, start*t.SectorSize, data)
 		}
-		t.keep(AreaGPTBackup, start*t.SectorSize, data)
 	}
-	return nil
 }
 
 func (t *Table) keepCopy(name string, h *gptHeader) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 )
 
 // mbrEntry is one of the four entries of an MBR or EBR.
@@ -34,15 +35,39 @@ func entry(sector []byte, i int) mbrEntry { return mbrEntry(sector[446+16*i : 44
 
 const maxLogical = 1024 // more are taken for a damaged chain; the kernel stops at 256
 
+const kindProtective = 0xEE
+
 // isProtective says whether the sector is the MBR of a GPT disk: one entry,
 // in hybrid MBRs any, of type EE that begins at sector 1.
 func isProtective(sector []byte) bool {
 	for i := range 4 {
-		if e := entry(sector, i); e.kind() == 0xEE && e.start() == 1 {
+		if e := entry(sector, i); e.kind() == kindProtective && e.start() == 1 {
 			return true
 		}
 	}
 	return false
+}
+
+// isHybrid says whether a protective MBR has entries of another type too:
+// old systems find some of the partitions of the GPT by them.
+func isHybrid(sector []byte) bool {
+	for i := range 4 {
+		if e := entry(sector, i); e.used() && e.kind() != kindProtective {
+			return true
+		}
+	}
+	return false
+}
+
+// protectedEnd is the sector behind the last one that the protective entry
+// covers, 0 where it covers all that it can.
+func protectedEnd(sector []byte) int64 {
+	for i := range 4 {
+		if e := entry(sector, i); e.kind() == kindProtective && e.start() == 1 && e.length() < math.MaxUint32 {
+			return 1 + e.length()
+		}
+	}
+	return 0
 }
 
 // isMBR tells a partition table from a boot sector of a file system that ends
@@ -116,11 +141,14 @@ func (t *Table) readMBR(r io.ReaderAt, sector []byte) error {
 			t.contradict("partition %d is a second extended partition", p.Number)
 		case p.Extended:
 			extended = e
+		case e.kind() == kindProtective:
+			t.contradict("partition %d says that this is a GPT disk, but does not begin at sector 1 as it must", p.Number)
 		}
 		t.Partitions = append(t.Partitions, p)
 	}
+	next := 5
 	if extended != nil {
-		if err := t.readChain(r, extended); err != nil {
+		if err := t.readChain(r, extended, &next); err != nil {
 			return err
 		}
 	}
@@ -129,7 +157,10 @@ func (t *Table) readMBR(r io.ReaderAt, sector []byte) error {
 			t.Partitions[i].UUID = fmt.Sprintf("%08x-%02x", id, t.Partitions[i].Number)
 		}
 	}
-	return nil
+	if h, _ := t.readHeader(r, 1); h != nil {
+		t.warn("behind the MBR there is a GPT, which systems do not use: gdisk removes the one or the other")
+	}
+	return t.readSlices(r, next)
 }
 
 // fromEntry makes a Partition; base is what the entry's start is relative to,
@@ -151,9 +182,10 @@ func (t *Table) fromEntry(e mbrEntry, number int, base int64) Partition {
 //
 //	extended at 2048: EBR 2048 {data 2048+63, link 2048+20480}
 //	                  EBR 22528 {data 22528+63, no link}
-func (t *Table) readChain(r io.ReaderAt, extended mbrEntry) error {
+//
+// next is the number of the next logical partition.
+func (t *Table) readChain(r io.ReaderAt, extended mbrEntry, next *int) error {
 	first := extended.start()
-	number := 5
 	seen := map[int64]bool{}
 	for at := first; ; {
 		if seen[at] {
@@ -178,7 +210,7 @@ func (t *Table) readChain(r io.ReaderAt, extended mbrEntry) error {
 			return nil
 		}
 		t.keep(AreaEBR, at*t.SectorSize, sector)
-		link := t.readEBR(sector, at, &number)
+		link := t.readEBR(sector, at, next)
 		if link == nil {
 			return nil
 		}

@@ -8,17 +8,19 @@ import (
 )
 
 // MoveTo gives the table for a disk of size bytes, at least as large as the
-// present one. On a GPT disk of another size, or where a copy was damaged,
-// both copies are made good: the backup at the end of the disk, the usable
-// range, the addresses and the checksums; everything else stays byte for byte.
+// present one. On a GPT disk of another size, or where a copy was damaged or
+// lay elsewhere, both copies are made good: the backup at the end of the disk,
+// the usable range, the addresses and the checksums; everything else stays
+// byte for byte, and so do tables of other schemes.
 func (t *Table) MoveTo(size int64) (*Table, error) {
-	if t.Scheme != None && len(t.Sectors) == 0 {
+	switch {
+	case t.Scheme == GPT && t.gpt == nil:
+		return nil, fmt.Errorf("partition: %s", t.conflict)
+	case t.Scheme != None && len(t.Sectors) == 0:
 		return nil, fmt.Errorf("partition: the sectors of the table were not kept")
-	}
-	if size < t.DiskSize {
+	case size < t.DiskSize:
 		return nil, fmt.Errorf("partition: the table of a disk of %d bytes does not fit one of %d", t.DiskSize, size)
-	}
-	if t.Scheme != GPT || t.whole && size/t.SectorSize == t.DiskSize/t.SectorSize {
+	case t.Whole() && size/t.SectorSize == t.DiskSize/t.SectorSize || t.Scheme != GPT:
 		moved := *t
 		moved.DiskSize = size
 		return &moved, nil
@@ -36,7 +38,7 @@ func (t *Table) MoveTo(size int64) (*Table, error) {
 		}
 	}
 	mbr := bytes.Clone(t.Sectors[0].Data)
-	growProtective(mbr, t.DiskSize/t.SectorSize, sectors)
+	growProtective(mbr, sectors)
 	primary := header(h, 1, sectors-1, arrayLBA, backupArray-1)
 	backup := header(h, sectors-1, 1, backupArray, backupArray-1)
 	return Parse(GPT, []Sector{
@@ -47,6 +49,10 @@ func (t *Table) MoveTo(size int64) (*Table, error) {
 		{AreaGPTBackup, (sectors - 1) * t.SectorSize, backup},
 	}, size, t.SectorSize)
 }
+
+// Whole says whether nothing of the table needs repair: false for a GPT of
+// which one copy is damaged, is another table, or does not lie where it must.
+func (t *Table) Whole() bool { return t.Scheme != GPT || t.whole }
 
 // header is a copy of h at LBA my, with its checksum corrected.
 func header(h *gptHeader, my, other, array, lastUsable int64) []byte {
@@ -60,13 +66,16 @@ func header(h *gptHeader, my, other, array, lastUsable int64) []byte {
 	return c.sector
 }
 
-// growProtective lets the EE entry that covered the old disk cover the new
-// one. Hybrid MBRs, whose EE entry covers less, stay as they are.
-func growProtective(mbr []byte, before, after int64) {
+// growProtective lets the EE entry cover a disk of that many sectors. That of
+// a hybrid MBR stays as it is, and so does one that covers all that it can.
+func growProtective(mbr []byte, sectors int64) {
+	if isHybrid(mbr) {
+		return
+	}
 	for i := range 4 {
 		e := entry(mbr, i)
-		if e.kind() == 0xEE && e.start() == 1 && e.length() == min(before-1, math.MaxUint32) {
-			le.PutUint32(e[12:], uint32(min(after-1, math.MaxUint32)))
+		if e.kind() == kindProtective && e.start() == 1 && e.length() != math.MaxUint32 {
+			le.PutUint32(e[12:], uint32(min(sectors-1, math.MaxUint32)))
 		}
 	}
 }

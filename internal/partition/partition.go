@@ -1,11 +1,22 @@
-// Package partition reads partition tables (GPT, MBR with logical partitions),
-// keeps their sectors byte for byte and moves them to larger disks. It does
-// not create tables, never writes to a device, and knows nothing of what lies
-// in a partition.
+// Package partition reads partition tables (GPT, hybrid MBR, MBR with logical
+// partitions, BSD disklabels, the Apple partition map), keeps their sectors
+// byte for byte, repairs a GPT of which one copy is good, and moves tables to
+// larger disks. It does not make tables for empty disks, never writes to a
+// device, and knows nothing of what lies in a partition.
 //
 // The formats are those of the UEFI specification 2.10, chapter 5 (GPT and
-// protective MBR), and of what fdisk and the Linux kernel make of an MBR.
-// BSD disklabels and the Apple partition map are not read.
+// protective MBR), of what fdisk and the Linux kernel make of an MBR, of the
+// sys/disklabel.h of FreeBSD, OpenBSD and NetBSD (BSD licence), and of Inside
+// Macintosh: Devices, chapter 3, with FreeBSD's sys/disk/apm.h (BSD licence).
+// An Ultrix, Sun, SGI, Amiga or Atari label is not read: such a disk has no
+// table here. A disklabel within a GPT or a logical partition is not read
+// either, as the kernel does not: that partition is one volume. Nor are the
+// slices of Solaris, UnixWare and Minix, which the kernel numbers in between.
+//
+// go-diskfs, which makes the tables of our own media, is not used here: it
+// writes tables anew, and would not give back a byte that it does not know.
+//
+// Partitions have the numbers that the kernel gives them: see Partition.Number.
 package partition
 
 import (
@@ -14,8 +25,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-
-	"doppel.live/internal/extent"
 )
 
 // Scheme names the kind of a partition table.
@@ -25,20 +34,35 @@ type Scheme string
 const (
 	GPT  Scheme = "gpt"
 	MBR  Scheme = "mbr"
+	BSD  Scheme = "bsd"  // a disklabel that is the table of the whole disk
+	APM  Scheme = "apm"  // Apple partition map
 	None Scheme = "none" // no table: the whole disk is one volume, or empty
 )
 
 // The names of table sectors; those of image.Area.
 const (
-	AreaMBR        = "mbr"
-	AreaGPTPrimary = "gpt-primary"
-	AreaGPTBackup  = "gpt-backup"
-	AreaEBR        = "ebr"
+	AreaMBR         = "mbr"
+	AreaGPTPrimary  = "gpt-primary"
+	AreaGPTBackup   = "gpt-backup"
+	AreaEBR         = "ebr"
+	AreaBSDBoot     = "bsd-boot"     // boot code around the disklabel of a whole disk
+	AreaBSDLabel    = "bsd-label"    // a disklabel; of a slice with the boot code around it
+	AreaAppleDevice = "apple-device" // block 0: the driver descriptor record
+	AreaAppleMap    = "apple-map"
+	AreaAppleDriver = "apple-driver"
 )
+
+// WriteRank orders the sectors of a table for writing: what makes a disk look
+// whole has the highest rank. It is -1 for names that are no table sectors.
+func WriteRank(name string) int {
+	return slices.Index([]string{
+		AreaBSDBoot, AreaAppleDriver, AreaEBR, AreaGPTBackup, AreaGPTPrimary, AreaAppleMap, AreaBSDLabel, AreaMBR, AreaAppleDevice,
+	}, name)
+}
 
 // Sector is a run of sectors of a table, as read.
 type Sector struct {
-	Name   string // mbr, gpt-primary, gpt-backup, ebr
+	Name   string // one of the Area constants
 	Offset int64  // bytes from the start of the disk
 	Data   []byte // whole sectors
 }
@@ -47,20 +71,38 @@ func (s Sector) end() int64 { return s.Offset + int64(len(s.Data)) }
 
 // Partition is one partition.
 type Partition struct {
+	// Number is that of the kernel's name, sda5. In a GPT it is the place of
+	// the entry, in an MBR that of a primary entry, and 5 and more for the
+	// logical ones. The partitions of the disklabels of an MBR's slices follow
+	// behind the logical ones, slice by slice: with two logical partitions and
+	// FreeBSD in slice 1, its a and b are sda7 and sda8. In a disklabel of the
+	// whole disk it is the place of the letter: a is 1, d is 4 (Linux knows
+	// only such labels of Alpha, and names them so). In an Apple map it is the
+	// place in the map, the map itself being 1.
 	Number     int
 	Start      int64  // bytes from the start of the disk
 	Size       int64  // bytes
-	Type       string // GUID in upper case, or two hex digits in lower case
-	UUID       string // the kernel's PARTUUID: a GUID in lower case, or DISKID-NN
-	Name       string // GPT only
+	Type       string // GUID in upper case, two hex digits in lower case, disklabel(8)'s name, or Apple's type
+	UUID       string // the kernel's PARTUUID: a GUID in lower case, or DISKID-NN; DUID.LETTER of OpenBSD
+	Name       string // of GPT and Apple; the letter in a disklabel
 	Attributes uint64 // GPT only
 	Bootable   bool   // MBR only
 	Extended   bool   // MBR only: holds the logical ones
 	Logical    bool   // MBR only
+	Slice      bool   // MBR only: its disklabel's partitions have it as Parent
+	Parent     int    // number of the slice that it lies in; 0: it lies on the disk
+	Kept       bool   // Apple only: the map or a driver, all of it kept in Table.Sectors
+	Free       bool   // Apple only: room that no partition has
 }
 
 // End is the first byte behind the partition.
 func (p Partition) End() int64 { return p.Start + p.Size }
+
+// Volume says whether the partition is a volume: neither empty nor made of
+// others, of the table or of free room.
+func (p Partition) Volume() bool {
+	return p.Size > 0 && !p.Extended && !p.Slice && !p.Kept && !p.Free
+}
 
 // Table is a partition table with the sectors that it was read from.
 type Table struct {
@@ -68,13 +110,14 @@ type Table struct {
 	SectorSize int64       // bytes
 	DiskSize   int64       // bytes
 	ID         string      // GUID in upper case, or 0x and 8 hex digits in lower case
-	Partitions []Partition // by Number
+	Partitions []Partition // by Number; unused entries of a disklabel last
 	Sectors    []Sector    // ascending by Offset
 	Warnings   []string    // "primary GPT damaged, backup used", ...
+	Hybrid     bool        // GPT only: its MBR has more than the protective entry
 
 	conflict string     // see Conflict
 	gpt      *gptHeader // the copy in use; nil for other schemes
-	whole    bool       // both GPT copies are good and where they belong
+	whole    bool       // both GPT copies are good, the same, and where they belong
 
 	firstUsable, lastUsable, entries int64 // of a GPT: LBA, LBA, number
 }
@@ -96,20 +139,37 @@ func Read(r io.ReaderAt, size, sectorSize int64) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case first[510] != 0x55 || first[511] != 0xAA:
-		// The kernel looks for a GPT only behind a protective MBR.
-		err = t.noteLostGPT(r)
-	case isProtective(first):
-		err = t.readGPT(r, first)
-	case isMBR(first, size/sectorSize):
-		err = t.readMBR(r, first)
-	}
-	if err != nil {
+	if err := t.recognise(r, first); err != nil {
 		return nil, err
 	}
 	t.check()
 	return t, nil
+}
+
+// recognise finds out which table it is, in the order in which the kernel
+// does. The tables that have no mark in sector 0 come last.
+func (t *Table) recognise(r io.ReaderAt, first []byte) error {
+	marked := first[510] == 0x55 && first[511] == 0xAA
+	switch {
+	case marked && isProtective(first):
+		t.readGPT(r, first)
+		return nil
+	case marked && isMBR(first, t.DiskSize/t.SectorSize):
+		if isDedicated(first) {
+			if found, err := t.readDiskLabel(r); found || err != nil {
+				return err
+			}
+		}
+		return t.readMBR(r, first)
+	}
+	// The kernel looks for a GPT only behind a protective MBR.
+	if t.noteLostGPT(r); t.conflict != "" {
+		return nil
+	}
+	if found, err := t.readDiskLabel(r); found || err != nil {
+		return err
+	}
+	return t.readApple(r, first)
 }
 
 // Parse is Read from kept sectors. It is an error if they do not make a table
@@ -122,8 +182,11 @@ func Parse(scheme Scheme, sectors []Sector, size, sectorSize int64) (*Table, err
 	if err != nil {
 		return nil, err
 	}
-	if t.Scheme != scheme {
+	switch {
+	case t.Scheme != scheme:
 		return nil, fmt.Errorf("partition: the kept sectors hold a table %q, not %q", t.Scheme, scheme)
+	case scheme == GPT && t.gpt == nil:
+		return nil, fmt.Errorf("partition: the kept sectors: %s", t.conflict)
 	}
 	return t, nil
 }
@@ -208,68 +271,16 @@ func (t *Table) contradict(format string, args ...any) {
 // It is "" for a sound table. Who meets a conflict saves the whole disk raw.
 func (t *Table) Conflict() string { return t.conflict }
 
-// check looks for partitions that overlap, leave the disk or cover the table.
-func (t *Table) check() {
-	for i, p := range t.Partitions {
-		if p.Size > t.DiskSize || p.Start > t.DiskSize-p.Size {
-			t.contradict("partition %d ends at byte %d, behind the end of the disk", p.Number, p.End())
-		}
-		for _, s := range t.Sectors {
-			if s.Name != AreaEBR && p.Start < s.end() && s.Offset < p.End() {
-				t.contradict("partition %d covers sectors of the partition table", p.Number)
-				break
-			}
-		}
-		if i >= maxPairs {
-			continue // hostile: a table of thousands of entries is compared in part
-		}
-		for _, q := range t.Partitions[:i] {
-			if p.Start < q.End() && q.Start < p.End() && !nested(p, q) && !nested(q, p) {
-				t.contradict("partitions %d and %d overlap", q.Number, p.Number)
-			}
-		}
+// Kind names the table for people: "gpt with a hybrid MBR".
+func (t *Table) Kind() string {
+	if t.Hybrid {
+		return string(t.Scheme) + " with a hybrid MBR"
 	}
-	if len(t.Partitions) > maxPairs {
-		t.contradict("more than %d partitions", maxPairs)
-	}
-}
-
-const (
-	maxPairs    = 1024 // partitions that are compared with each other
-	maxWarnings = 32
-)
-
-// nested says whether p is a logical partition within the extended q.
-func nested(p, q Partition) bool {
-	return q.Extended && p.Logical && p.Start >= q.Start && p.End() <= q.End()
-}
-
-// Gap is what lies between the table and the first partition: boot loaders
-// live there. On a GPT disk whose entry array was moved away from LBA 2 the
-// gap holds that array too. Its length is 0 where there is no partition.
-func (t *Table) Gap() extent.Extent {
-	if len(t.Partitions) == 0 || len(t.Sectors) == 0 {
-		return extent.Extent{}
-	}
-	var start int64
-	for _, s := range t.Sectors {
-		if s.Offset != start {
-			break
-		}
-		start = s.end()
-	}
-	first := t.Partitions[0].Start
-	for _, p := range t.Partitions {
-		first = min(first, p.Start)
-	}
-	if first <= start {
-		return extent.Extent{}
-	}
-	return extent.Extent{Offset: start, Length: min(first, t.DiskSize) - start}
+	return string(t.Scheme)
 }
 
 // PartitionName is the kernel's name of a partition of disk: sda1, nvme0n1p1,
-// loop0p1. It takes a path too.
+// loop0p1. It takes a path too. See Partition.Number.
 func (t *Table) PartitionName(disk string, number int) string {
 	if n := len(disk); n > 0 && disk[n-1] >= '0' && disk[n-1] <= '9' {
 		disk += "p"

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -45,7 +44,7 @@ func logicals(n int) string {
 	return b.String()
 }
 
-func tool(t *testing.T, name string) string {
+func tool(t testing.TB, name string) string {
 	t.Helper()
 	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
 		if path, err := exec.LookPath(dir + name); err == nil {
@@ -57,7 +56,7 @@ func tool(t *testing.T, name string) string {
 }
 
 // run runs a program and gives what it printed to its standard output.
-func run(t *testing.T, stdin string, args ...string) string {
+func run(t testing.TB, stdin string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(tool(t, args[0]), args[1:]...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
@@ -72,7 +71,7 @@ func run(t *testing.T, stdin string, args ...string) string {
 }
 
 // disk makes a file partitioned by sfdisk.
-func disk(t *testing.T, layout string, size int64) string {
+func disk(t testing.TB, layout string, size int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk")
 	f, err := os.Create(path)
@@ -134,36 +133,6 @@ func layTable(t *testing.T, table *Table) string {
 		}
 	}
 	return path
-}
-
-func TestAgainstSfdisk(t *testing.T) {
-	for name, layout := range layouts {
-		t.Run(name, func(t *testing.T) {
-			table := sameDump(t, disk(t, layout, 64*mib), 512)
-			if len(table.Warnings) > 0 || table.Conflict() != "" {
-				t.Errorf("warnings %q, conflict %q", table.Warnings, table.Conflict())
-			}
-			parsed, err := Parse(table.Scheme, table.Sectors, table.DiskSize, 512)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Equal(parsed.Partitions, table.Partitions) {
-				t.Errorf("from kept sectors %v, want %v", parsed.Partitions, table.Partitions)
-			}
-			for _, size := range []int64{64 * mib, 64*mib + 512, 100 * mib} {
-				moved, err := table.MoveTo(size)
-				if err != nil {
-					t.Fatal(err)
-				}
-				path := layTable(t, moved)
-				again := sameDump(t, path, 512)
-				if !slices.Equal(again.Partitions, table.Partitions) || len(again.Warnings) > 0 {
-					t.Errorf("on %d bytes %v %q, want %v", size, again.Partitions, again.Warnings, table.Partitions)
-				}
-				verify(t, again, path)
-			}
-		})
-	}
 }
 
 // verify lets sgdisk look for problems in a GPT.

@@ -7,7 +7,8 @@ import (
 )
 
 // SfdiskDump is what `sfdisk --dump device` prints. It is "" where there is no
-// table.
+// table, and for BSD and APM, which it does not know. The partitions of
+// disklabels are not in it: of those it names the slice.
 func (t *Table) SfdiskDump(device string) string {
 	var b strings.Builder
 	switch t.Scheme {
@@ -27,6 +28,9 @@ func (t *Table) SfdiskDump(device string) string {
 		b.WriteByte('\n')
 	}
 	for _, p := range t.Partitions {
+		if p.Parent != 0 {
+			continue
+		}
 		fmt.Fprintf(&b, "%s : start=%12d, size=%12d, type=", t.PartitionName(device, p.Number), p.Start/t.SectorSize, p.Size/t.SectorSize)
 		if t.Scheme == GPT {
 			b.WriteString(gptColumns(p))
