@@ -53,6 +53,9 @@ func partedText(d *image.Disk, t *partition.Table, u unit) string {
 		rows[0] = []string{"Number", "Start", "End", "Size", "Type", "File system", "Flags"}
 	}
 	for _, p := range t.Partitions {
+		if p.Parent != 0 {
+			continue // of a disklabel: parted sees the slice
+		}
 		row := []string{fmt.Sprintf("%2d", p.Number), u(p.Start), partedEnd(p.End(), d.SectorSize, u), u(p.Size)}
 		fs := partedFS(d, p)
 		if label == "msdos" {

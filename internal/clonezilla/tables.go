@@ -22,6 +22,10 @@ func (w *writer) writeTables(disk int) error {
 	d, table := &w.manifest.Disks[disk], w.options.Tables[disk]
 	base := baseName(d.Name)
 	text := map[string]string{base + "-chs.sf": chs(d.Size)}
+	if table != nil && (table.Scheme == partition.BSD || table.Scheme == partition.APM) {
+		// Clonezilla's files for tables cannot say what these are: FORMAT.md.
+		return w.write(base+"-chs.sf", []byte(chs(d.Size)))
+	}
 	if table != nil && table.Scheme != partition.None {
 		text[base+"-pt.sf"] = table.SfdiskDump("/dev/" + deviceName(d.Name))
 		text[base+"-pt.parted"] = partedText(d, table, sectorUnit(d.SectorSize))

@@ -1,6 +1,10 @@
 package engine
 
-import "bytes"
+import (
+	"bytes"
+
+	"doppel.live/internal/partition"
+)
 
 // edge is how much at each end of a volume is written last. It covers what
 // programs know a file system by: the superblocks of ext (byte 1024), XFS (0)
@@ -39,4 +43,34 @@ func (v *volumeEdges) hold(data []byte, off int64) (middle []byte, at int64) {
 
 func (v *volumeEdges) keep(data []byte, off int64) {
 	v.held = append(v.held, held{off, bytes.Clone(data)})
+}
+
+// keep is data for offset off as it must be on the target: with the sectors of
+// the target's own table in it that the plan keeps. The first partition of a
+// slice begins with the disklabel that tells where the others are.
+func (w *writing) keep(data []byte, off int64) []byte {
+	return overlay(data, off, w.Plan.Keep, func(to, kept []byte) { copy(to, kept) })
+}
+
+// blank is data of a volume without the sectors of the new table that lie in
+// it: those are written last, or the target would look whole too soon.
+func (w *writing) blank(data []byte, off int64) []byte {
+	return overlay(data, off, w.Plan.Table, func(to, _ []byte) { clear(to) })
+}
+
+// overlay changes a copy of data, which is at offset off, where it shares bytes
+// with sectors.
+func overlay(data []byte, off int64, sectors []partition.Sector, change func(to, sector []byte)) []byte {
+	fresh := false
+	for _, s := range sectors {
+		from, to := max(off, s.Offset), min(off+int64(len(data)), s.Offset+int64(len(s.Data)))
+		if from >= to {
+			continue
+		}
+		if !fresh {
+			data, fresh = bytes.Clone(data), true
+		}
+		change(data[from-off:to-off], s.Data[from-s.Offset:to-s.Offset])
+	}
+	return data
 }

@@ -22,7 +22,7 @@ type Origin struct {
 
 // Choice says which partitions of a disk are saved.
 type Choice struct {
-	Only   []int    // partition numbers; none: all
+	Only   []int    // partition numbers, a slice's for all that lies in it; none: all
 	Except []string // names of volumes that are left out
 }
 
@@ -30,7 +30,7 @@ func (c Choice) reason(v inventory.Volume) string {
 	switch {
 	case slices.Contains(c.Except, v.Name):
 		return "left out on request"
-	case len(c.Only) > 0 && !slices.Contains(c.Only, v.Partition.Number):
+	case len(c.Only) > 0 && !slices.Contains(c.Only, v.Partition.Number) && (v.Partition.Parent == 0 || !slices.Contains(c.Only, v.Partition.Parent)):
 		return "not asked for"
 	}
 	return ""
@@ -50,10 +50,10 @@ func Survey(r io.ReaderAt, disk *image.Disk, c Choice) (*Origin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", disk.Name, err)
 	}
-	o := &Origin{Reader: r, Table: found.Table, Allocated: map[int][]extent.Extent{}, Warnings: found.Table.Warnings}
+	o := &Origin{Reader: r, Table: found.Table, Allocated: map[int][]extent.Extent{}, Warnings: slices.Clone(found.Table.Warnings)}
 	disk.Scheme = string(found.Table.Scheme)
-	if why := found.Table.Conflict(); why != "" {
-		o.Warnings = append(o.Warnings, fmt.Sprintf("%s is saved as one raw volume: %s", disk.Name, why))
+	if found.Doubt != "" {
+		o.Warnings = append(o.Warnings, fmt.Sprintf("%s is saved as one raw volume: %s", disk.Name, found.Doubt))
 		o.Table = &partition.Table{Scheme: partition.None, SectorSize: disk.SectorSize, DiskSize: disk.Size}
 		disk.Scheme = string(partition.None)
 	} else if err := o.areas(disk); err != nil {
@@ -123,26 +123,38 @@ func surveyVolume(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, 
 	return out, list, nil
 }
 
-// areas describes and reads what lies outside the volumes: table sectors, and
-// the gap before the first partition.
+// areas describes and reads what lies outside the volumes: table sectors, the
+// gap before the first partition, and what a disklabel leaves of its slice.
 func (o *Origin) areas(disk *image.Disk) error {
 	for _, s := range o.Table.Sectors {
 		disk.Areas = append(disk.Areas, image.Area{Name: s.Name, Offset: s.Offset, Length: int64(len(s.Data))})
 		o.Areas = append(o.Areas, s.Data)
 	}
-	gap := o.Table.Gap()
-	switch {
-	case gap.Length <= 0:
-		return nil
-	case gap.Length >= hugeGap:
-		o.Warnings = append(o.Warnings, fmt.Sprintf("%s: the %d bytes before the first partition are not saved", disk.Name, gap.Length))
+	if gap := o.Table.Gap(); gap.Length > 0 {
+		if err := o.gap(disk, gap, o.Table.Scheme == partition.MBR); err != nil {
+			return err
+		}
+	}
+	for _, gap := range o.Table.SliceGaps() {
+		if err := o.gap(disk, gap, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gap adds an area of what lies between partitions, if it is small enough and
+// not blank; always says that a blank one is kept too, as Clonezilla does.
+func (o *Origin) gap(disk *image.Disk, gap extent.Extent, always bool) error {
+	if gap.Length >= hugeGap {
+		o.Warnings = append(o.Warnings, fmt.Sprintf("%s: the %d bytes at byte %d, which are in no partition, are not saved", disk.Name, gap.Length, gap.Offset))
 		return nil
 	}
 	data := make([]byte, min(gap.Length, maxGap))
 	if _, err := io.ReadFull(io.NewSectionReader(o.Reader, gap.Offset, int64(len(data))), data); err != nil {
 		return sourceError(disk.Name, gap.Offset, err)
 	}
-	if o.Table.Scheme == partition.GPT && zero(data) {
+	if !always && zero(data) {
 		return nil
 	}
 	area := image.Area{Name: "gap", Offset: gap.Offset, Length: int64(len(data))}

@@ -31,6 +31,7 @@ type writing struct {
 
 // write writes to the target in pieces, so that a cancelled job ends soon.
 func (w *writing) write(ctx context.Context, what string, data []byte, off int64) error {
+	data = w.keep(data, off)
 	for len(data) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -112,7 +113,8 @@ func (w *writing) begin(ctx context.Context, s plan.Step) {
 
 // put takes the next data of the volume.
 func (w *writing) put(data []byte, off int64) error {
-	middle, at := w.edges.hold(data, w.step.TargetOffset+off)
+	at := w.step.TargetOffset + off
+	middle, at := w.edges.hold(w.keep(w.blank(data, at), at), at)
 	return w.queue.write(middle, at)
 }
 
@@ -195,6 +197,7 @@ func (w *writing) compareAreas() error {
 }
 
 func (w *writing) compare(what string, want []byte, off int64) error {
+	want = overlay(w.keep(want, off), off, w.Plan.Table, func(to, sector []byte) { copy(to, sector) })
 	place := off % 4096 // aligned in memory as on the target: the page cache can be left out then
 	if need := int(place) + len(want); cap(w.back) < need {
 		w.back = make([]byte, max(need, chunk))

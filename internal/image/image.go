@@ -36,16 +36,18 @@ type Disk struct {
 	Size               int64    `json:"size"`                 // bytes
 	SectorSize         int64    `json:"sector_size"`          // logical, bytes
 	PhysicalSectorSize int64    `json:"physical_sector_size"` // bytes
-	Scheme             string   `json:"scheme"`               // gpt, mbr, none
+	Scheme             string   `json:"scheme"`               // gpt, mbr, bsd, apm, none
 	Areas              []Area   `json:"areas"`                // tables, boot code and gaps, ascending
 	Volumes            []Volume `json:"volumes"`              // ascending by Offset
 }
 
-// Area is a run of sectors of the disk outside every volume, kept byte for
-// byte: protective MBR, GPT header and entries (both copies), EBRs, the gap
-// before the first partition.
+// Area is a run of sectors of the disk that belongs to no volume, kept byte for
+// byte: protective MBR, GPT header and entries (both copies), EBRs, disklabels
+// with their boot code, Apple maps and drivers, the gap before the first
+// partition. A disklabel lies within its first volume as a rule, which then has
+// the same bytes.
 type Area struct {
-	Name   string `json:"name"`           // mbr, gpt-primary, gpt-backup, ebr, gap, raw
+	Name   string `json:"name"`           // one of package partition's areas, gap, raw
 	Offset int64  `json:"offset"`         // bytes from the start of the disk
 	Length int64  `json:"length"`         // bytes
 	File   string `json:"file,omitempty"` // file of the image directory that holds it, filled in by the image

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,15 @@ import (
 type Contents struct {
 	Table   *partition.Table
 	Volumes []Volume
+	Doubt   string // why the partitions can't be taken one by one, one sentence; then the device is one raw volume
+}
+
+// Warnings gives what is to be said of the table.
+func (c *Contents) Warnings() []string {
+	if c.Doubt == "" || slices.Contains(c.Table.Warnings, c.Doubt) {
+		return c.Table.Warnings
+	}
+	return append(slices.Clone(c.Table.Warnings), c.Doubt)
 }
 
 // Volume is one partition with what it holds, or a whole device.
@@ -53,25 +63,58 @@ func Look(r io.ReaderAt, name string, size, sectorSize int64) (*Contents, error)
 	if err != nil {
 		return nil, err
 	}
-	c := &Contents{Table: table}
-	if table.Scheme == partition.None || table.Conflict() != "" {
+	c := &Contents{Table: table, Doubt: table.Conflict()}
+	if table.Scheme == partition.None || c.Doubt != "" {
 		c.add(r, Volume{Name: name, Size: size})
 		return c, nil
 	}
 	for _, p := range table.Partitions {
-		if !p.Extended && p.Size > 0 {
+		if p.Volume() {
 			c.add(r, Volume{Partition: p, Name: table.PartitionName(name, p.Number), Offset: p.Start, Size: p.Size})
 		}
+	}
+	if c.Doubt = c.older(r, size); c.Doubt != "" {
+		c.Volumes = nil
+		c.add(r, Volume{Name: name, Size: size})
 	}
 	return c, nil
 }
 
 func (c *Contents) add(r io.ReaderAt, v Volume) {
 	v.Probe, v.Problem = probe.Probe(io.NewSectionReader(r, v.Offset, v.Size), v.Size)
-	if v.Partition.Number == 0 && c.Table.Conflict() != "" {
-		v.Probe.FileSystem, v.Probe.Reason = nil, c.Table.Conflict()
+	if v.Partition.Number == 0 && c.Doubt != "" {
+		v.Probe = probe.Result{Reason: c.Doubt}
 	}
 	c.Volumes = append(c.Volumes, v)
+}
+
+// diskEdge is how far from the end of a disk a volume may end, and still have
+// what is recognised by the end of the disk.
+const diskEdge = 1 << 20
+
+// older says in one sentence why the table may be what an earlier use of the
+// disk has left: a disklabel or Apple map can stand before a file system that
+// is the whole disk, as on discs that Macs and others read. "" is no doubt: a
+// volume that begins or ends with the disk is what is seen there.
+func (c *Contents) older(r io.ReaderAt, size int64) string {
+	if s := c.Table.Scheme; s != partition.BSD && s != partition.APM {
+		return ""
+	}
+	whole, err := probe.Probe(io.NewSectionReader(r, 0, size), size)
+	if err != nil || whole.Info.Type == "" && len(whole.Ambiguous) == 0 {
+		return "" // what cannot be read is told with the volumes
+	}
+	for _, v := range c.Volumes {
+		edge := v.Offset == 0 || v.Offset+v.Size > size-diskEdge
+		if edge && v.Probe.Info.Type == whole.Info.Type {
+			return ""
+		}
+	}
+	kind := whole.Info.Type
+	if len(whole.Ambiguous) > 0 {
+		kind = strings.Join(whole.Ambiguous, ", ")
+	}
+	return fmt.Sprintf("there is a %s table, and the whole disk looks like %s", c.Table.Kind(), kind)
 }
 
 // markLength covers the superblocks and boot sectors at the start of a volume:
@@ -95,6 +138,9 @@ func Describe(r io.ReaderAt, size, sectorSize int64) (string, []extent.Extent, e
 }
 
 func (c *Contents) line(r io.ReaderAt, size int64) string {
+	if c.Doubt != "" {
+		return fmt.Sprintf("%s table that cannot be used: %s", c.Table.Kind(), c.Doubt)
+	}
 	if c.Table.Scheme == partition.None {
 		v := c.Volumes[0]
 		switch {
@@ -113,11 +159,11 @@ func (c *Contents) line(r io.ReaderAt, size int64) string {
 	}
 	switch len(parts) {
 	case 0:
-		return fmt.Sprintf("%s table without partitions", c.Table.Scheme)
+		return fmt.Sprintf("%s table without partitions", c.Table.Kind())
 	case 1:
-		return fmt.Sprintf("%s table, one partition: %s", c.Table.Scheme, parts[0])
+		return fmt.Sprintf("%s table, one partition: %s", c.Table.Kind(), parts[0])
 	}
-	return fmt.Sprintf("%s table, %d partitions: %s", c.Table.Scheme, len(parts), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s table, %d partitions: %s", c.Table.Kind(), len(parts), strings.Join(parts, ", "))
 }
 
 // short names what the volume holds: ext4 "root".
@@ -151,6 +197,8 @@ func blank(r io.ReaderAt, size int64) bool {
 type Disk struct {
 	blockdev.Disk
 	Scheme     string          `json:"scheme"`
+	Hybrid     bool            `json:"hybrid"`   // a GPT whose MBR names partitions too
+	Warnings   []string        `json:"warnings"` // what is wrong with the table
 	Contents   string          `json:"contents"`
 	Health     blockdev.Health `json:"health"`
 	Partitions []Partition     `json:"partitions"`
@@ -209,13 +257,13 @@ func showInTime(ctx context.Context, d blockdev.Disk) Disk {
 	case <-time.After(patience):
 	case <-ctx.Done():
 	}
-	return Disk{Disk: d, Partitions: []Partition{}, Contents: "cannot be read: the disk does not answer"}
+	return Disk{Disk: d, Partitions: []Partition{}, Warnings: []string{}, Contents: "cannot be read: the disk does not answer"}
 }
 
 // Show reads what lies on one disk. A disk that cannot be read says so in its
 // Contents.
 func Show(d blockdev.Disk) Disk {
-	shown := Disk{Disk: d, Partitions: []Partition{}, Health: blockdev.Health{State: "unknown"}}
+	shown := Disk{Disk: d, Partitions: []Partition{}, Warnings: []string{}, Health: blockdev.Health{State: "unknown"}}
 	src, err := blockdev.OpenToLook(d.Path)
 	if err != nil {
 		shown.Contents = "cannot be read: " + err.Error()
@@ -227,7 +275,8 @@ func Show(d blockdev.Disk) Disk {
 		shown.Contents = "cannot be read: " + err.Error()
 		return shown
 	}
-	shown.Scheme, shown.Contents = string(c.Table.Scheme), c.line(src, d.Size)
+	shown.Scheme, shown.Hybrid, shown.Contents = string(c.Table.Scheme), c.Table.Hybrid, c.line(src, d.Size)
+	shown.Warnings = append(shown.Warnings, c.Warnings()...)
 	for _, v := range c.Volumes {
 		if c.Table.Scheme != partition.None || v.Probe.Info.Type != "" {
 			shown.Partitions = append(shown.Partitions, v.show(d, c.Table))

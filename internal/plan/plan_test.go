@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
 	"doppel.live/internal/partition"
+	"doppel.live/internal/partition/tabletest"
 )
 
 const gib = 1 << 30
@@ -181,6 +184,46 @@ func TestWriteOrderEndsWithSectorZero(t *testing.T) {
 	}
 	if got := strings.Join(names, " "); got != "ebr gpt-backup gpt-primary mbr" {
 		t.Error(got)
+	}
+	for _, order := range []string{"bsd-label mbr", "bsd-boot bsd-label", "apple-driver apple-map apple-device"} {
+		words := strings.Fields(order)
+		for i, w := range words[1:] {
+			if before := partition.WriteRank(words[i]); before < 0 || before >= partition.WriteRank(w) {
+				t.Errorf("%s is not written before %s", words[i], w)
+			}
+		}
+	}
+}
+
+// A table of the target that lies within a partition stays; one that
+// contradicts itself is trusted by nobody.
+func TestTargetsOwnTable(t *testing.T) {
+	disk := make([]byte, 4<<20)
+	tabletest.MBREntry(disk, 0, 0, 0xA5, 64, 4000)
+	tabletest.Disklabel(disk[65*512:], binary.LittleEndian, 512, 4000, 0, 8, tabletest.Letter{Letter: 'a', Size: 2000, Kind: 7})
+	read := func() *partition.Table {
+		table, err := partition.Read(bytes.NewReader(disk), int64(len(disk)), 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return table
+	}
+	in := restorable()
+	in.Target.Size, in.Present = int64(len(disk)), read()
+	in.Manifest.Disks[0].Volumes = []image.Volume{{Name: "sda5", Number: 5, Offset: 1 << 20, Size: 2000 * 512, Method: image.Raw}}
+	in.Manifest.WholeDisk = false
+	p, err := NewRestore(in)
+	if err != nil || len(p.Refusals) > 0 || len(p.Keep) != 1 || p.Keep[0].Offset != 64*512 || len(p.Keep[0].Data) != 8192 || len(p.Table) > 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	in.Manifest.Disks[0].Volumes[0].Number = 1
+	if p, _ := NewRestore(in); len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0], "no partition 1") {
+		t.Errorf("a slice was taken for a volume: %q", p.Refusals)
+	}
+	tabletest.MBREntry(disk, 1, 0, 0x83, 100, 10)
+	in.Present = read()
+	if p, _ := NewRestore(in); len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0], "cannot be trusted (partitions 1 and 2 overlap)") {
+		t.Errorf("%q", p.Refusals)
 	}
 }
 

@@ -31,6 +31,7 @@ type Restore struct {
 	Table     []partition.Sector `json:"-"` // table sectors, in the order in which they are written
 	Areas     []partition.Sector `json:"-"` // boot areas outside table and volumes
 	Wipe      []extent.Extent    `json:"-"` // zeroed before anything else, ascending
+	Keep      []partition.Sector `json:"-"` // sectors of the target's own table within volumes: they stay as they are
 }
 
 // RestoreInput is what a restore is planned from.
@@ -39,11 +40,12 @@ type RestoreInput struct {
 	Area       func(disk int, a image.Area) ([]byte, error) // contents of an area
 	Only       []string                                     // volumes or one disk of the image; none: the whole image
 	Target     Device
-	SectorSize int64            // of the target, bytes
-	Present    *partition.Table // what the target holds now
-	Partition  bool             // the target is a partition, not a disk
-	KeepTable  bool             // write into the partitions that the target has
-	Source     *Device          // what is cloned; nil: an image is restored
+	SectorSize int64              // of the target, bytes
+	Present    *partition.Table   // what the target holds now
+	Partition  bool               // the target is a partition, not a disk
+	Keep       []partition.Sector // of its disk's table, where that lies in the partition; offsets from its start
+	KeepTable  bool               // write into the partitions that the target has
+	Source     *Device            // what is cloned; nil: an image is restored
 	Consent    blockdev.Consent
 	Others     []string // serial numbers of the other disks of the machine
 	Rate       float64  // bytes per second that the target may take; 0 unknown
@@ -250,10 +252,9 @@ func (p *Restore) table(in RestoreInput, index int) (*partition.Table, error) {
 			return nil, err
 		}
 		s := partition.Sector{Name: a.Name, Offset: a.Offset, Data: data}
-		switch a.Name {
-		case partition.AreaMBR, partition.AreaGPTPrimary, partition.AreaGPTBackup, partition.AreaEBR:
+		if partition.WriteRank(a.Name) >= 0 {
 			sectors = append(sectors, s)
-		default:
+		} else {
 			p.Areas = append(p.Areas, s)
 		}
 	}
@@ -268,19 +269,28 @@ func (p *Restore) table(in RestoreInput, index int) (*partition.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: partition table of %s: %w", image.ErrDamaged, d.Name, err)
 	}
-	if p.Warnings = append(p.Warnings, table.Warnings...); in.Target.Size == d.Size {
-		return table, nil
+	p.Warnings = append(p.Warnings, table.Warnings...)
+	if larger := in.Target.Size - d.Size; larger > 0 {
+		p.warn("the target is %s larger than the source: the rest stays without a partition", blockdev.Bytes(larger))
 	}
-	p.warn("the target is %s larger than the source: the rest stays without a partition", blockdev.Bytes(in.Target.Size-d.Size))
-	return table.MoveTo(in.Target.Size)
+	moved, err := table.MoveTo(in.Target.Size)
+	switch {
+	case err != nil && in.Target.Size == d.Size:
+		p.warn("the table is written as it was: it cannot be repaired: %v", err)
+		return table, nil
+	case err == nil && !table.Whole():
+		p.warn("both copies of the GPT are made good on the target; the image keeps them as they were")
+	}
+	return moved, err
 }
 
 // writeOrder sorts table sectors so that the disk looks whole only after the
 // last of them: logical partitions, backup GPT, primary GPT, sector 0.
 func writeOrder(t *partition.Table) []partition.Sector {
-	rank := map[string]int{partition.AreaEBR: 0, partition.AreaGPTBackup: 1, partition.AreaGPTPrimary: 2, partition.AreaMBR: 3}
 	sectors := slices.Clone(t.Sectors)
-	slices.SortStableFunc(sectors, func(a, b partition.Sector) int { return rank[a.Name] - rank[b.Name] })
+	slices.SortStableFunc(sectors, func(a, b partition.Sector) int {
+		return partition.WriteRank(a.Name) - partition.WriteRank(b.Name)
+	})
 	return sectors
 }
 
@@ -299,6 +309,7 @@ func (p *Restore) toPartition(in RestoreInput, volumes []image.Volume) {
 	if p.cannotHold(v, in.Target.Path, in.Target.Size, in.SectorSize) {
 		return
 	}
+	p.Keep = in.Keep
 	p.step(v, 0, in.Target.Size)
 	p.finish()
 }
@@ -306,6 +317,10 @@ func (p *Restore) toPartition(in RestoreInput, volumes []image.Volume) {
 // intoPartitions plans chosen volumes into the partitions that the target has
 // already, by number; its table stays as it is.
 func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
+	if in.Present != nil && in.Present.Conflict() != "" {
+		p.refuse("the partition table of the target cannot be trusted (%s): restore the whole image, or repair the table first", in.Present.Conflict())
+		return
+	}
 	for _, v := range volumes {
 		if v.Method == image.Absent && len(in.Only) == 0 {
 			continue
@@ -313,7 +328,7 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 		part, ok := partition.Partition{}, false
 		if in.Present != nil {
 			for _, q := range in.Present.Partitions {
-				if q.Number == v.Number && !q.Extended {
+				if q.Number == v.Number && q.Volume() {
 					part, ok = q, true
 				}
 			}
@@ -324,6 +339,7 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 		}
 		if !p.cannotHold(v, fmt.Sprintf("partition %d of the target", v.Number), part.Size, in.SectorSize) {
 			p.step(v, part.Start, part.Size)
+			p.Keep = append(p.Keep, in.Present.Within(extent.Extent{Offset: part.Start, Length: part.Size})...)
 		}
 	}
 	if len(p.Steps) == 0 && len(p.Refusals) == 0 {

@@ -22,6 +22,7 @@ type disk struct {
 	BootMedium bool        `json:"boot_medium"`
 	Scheme     string      `json:"scheme"`
 	Contents   string      `json:"contents"`
+	Warnings   []string    `json:"warnings"` // what is wrong with the table
 	Health     health      `json:"health"`
 	InUse      []string    `json:"in_use"`
 	Partitions []partition `json:"partitions"`

@@ -70,6 +70,9 @@ func (m *Menu) disk(d disk) error {
 	for _, s := range d.InUse {
 		body = append(body, row(t.InUse, s))
 	}
+	for _, w := range d.Warnings {
+		body = append(body, Line{Tone: Warn, Text: w})
+	}
 	body = append(body, Line{})
 	if len(d.Partitions) > 0 {
 		body = append(body, Line{Tone: Strong, Cells: t.HeadParts})
