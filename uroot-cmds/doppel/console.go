@@ -156,6 +156,15 @@ func (c *console) ask(ctx context.Context, question string) (string, error) {
 	}
 }
 
+// note puts the warnings of a plan, which were shown, into the log of its job.
+func (c *console) note(warnings []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range warnings {
+		fmt.Fprintf(&c.log, "%s %s: %s\n", time.Now().UTC().Format(time.RFC3339), progress.Warning, w)
+	}
+}
+
 // history is the log of the job so far.
 func (c *console) history() []byte {
 	c.mu.Lock()

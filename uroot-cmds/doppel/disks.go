@@ -76,11 +76,21 @@ func showDisk(c *console, d inventory.Disk) {
 	if d.Health.State != "unknown" {
 		c.say("  health: %s (%s)", d.Health.State, d.Health.Text)
 	}
-	if len(d.Partitions) == 0 {
+	switch {
+	case len(d.Partitions) == 0:
 		c.say("  %s", d.Contents)
+	case d.Scheme != "none" && d.Scheme != "":
+		kind := d.Scheme
+		if d.Hybrid {
+			kind += " with a hybrid MBR"
+		}
+		c.say("  table: %s", kind)
 	}
 	for _, p := range d.Partitions {
 		c.say("%s", partitionLine(p))
+	}
+	for _, w := range d.Warnings {
+		c.say("  Warning: %s", w)
 	}
 	for _, use := range d.InUse {
 		c.say("  %s", use)

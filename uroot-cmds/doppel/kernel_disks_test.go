@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"os"
@@ -38,6 +39,53 @@ func testPartitions(t *testing.T, l *lab) {
 	l.expect(refused, "--except ubda2", "save", "ubda", "x", "--images", point)
 	l.expect(done, "is saved", "save", "ubda", "y", "--images", point, "--except", "ubda2")
 	l.expect(refused, "lies on it", "restore", point+"/y", "/dev/ubda", "--yes")
+}
+
+// ubdb gets a disk with a FreeBSD slice; the kernel knows its partitions by our
+// names, and the label stays when the first of them is written to alone.
+func testSlices(t *testing.T, l *lab) {
+	source := l.read("source.img")
+	defer os.WriteFile(l.path("source.img"), source, 0o600)
+	l.slicedDisk()
+	l.expect(done, "is saved", "save", "source.img", "bsd")
+	l.expect(done, "is restored", "restore", "bsd", "/dev/ubdb", "--yes", "--verify")
+	guest.Await(t, "/dev/ubdb5", "/dev/ubdb6")
+	l.tool("", "e2fsck", "-fn", "/dev/ubdb6")
+	out := l.expect(done, "ubdb5", "disks")
+	for _, want := range []string{"table: mbr", "ubdb6", "ubdb2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	l.expect(done, "is saved", "save", "ubdb5", "first")
+	l.expect(done, "is saved", "save", "ubdb1", "slice")
+	if got := l.methods("slice"); got != "ubdb5:raw ubdb6:blocks ubdb2:absent" {
+		t.Error(got)
+	}
+	head := func() []byte {
+		b := make([]byte, 2*mib)
+		f, err := os.Open("/dev/ubdb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.ReadAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	before := head()
+	// The lab's first volume is 2 MiB of other bytes; a has 10.
+	l.expect(done, "is restored", "restore", "lab", "/dev/ubdb5", "--only", "source.img1", "--yes", "--verify")
+	after := head()
+	if !bytes.Equal(after[:mib+8192], before[:mib+8192]) || bytes.Equal(after[mib+8192:], before[mib+8192:]) {
+		t.Error("the label of the slice did not stay, or nothing was written behind it")
+	}
+	l.expect(done, "is restored", "restore", "bsd", "/dev/ubdb5", "--only", "source.img5", "--yes", "--verify")
+	if !bytes.Equal(head(), before) {
+		t.Error("the first volume is not as before")
+	}
+	l.tool("", "wipefs", "-qa", "/dev/ubdb")
 }
 
 // quiet keeps LVM from waiting for udev, which the guest has not, and from

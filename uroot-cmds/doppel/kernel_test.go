@@ -51,6 +51,7 @@ func TestOnKernel(t *testing.T) {
 			tell func(t *testing.T, l *lab)
 		}{
 			{"partitions", testPartitions},
+			{"slices", testSlices},
 			{"arrays, LVM and swap", testArraysLVMAndSwap},
 			{"old signatures", testOldSignatures},
 			{"medium error", testMediumError},

@@ -229,6 +229,7 @@ func notImage(d *dir.Dir, name string) bool {
 
 func (s *saving) run(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) error {
 	j := c.newJob("save", p.Image)
+	c.note(p.Warnings)
 	w, err := clonezilla.Create(d, s.manifest, s.options)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", p.Image, err)

@@ -101,14 +101,18 @@ func (ts *targets) look(t *target) error {
 		return err
 	}
 	whole, number := blockdev.System{}.DiskOf(t.disk.Name)
+	keep, err := t.tableWithin()
+	if err != nil {
+		return err
+	}
 	t.plan, err = plan.NewRestore(plan.RestoreInput{
 		Manifest: ts.image.Manifest(), Area: ts.image.Area, Only: ts.flags.only, KeepTable: ts.flags.keepTable, Source: ts.source,
 		Target: plan.Device{
 			Path: t.disk.Path, Model: t.disk.Model, Serial: t.disk.Serial, Size: t.disk.Size, Contents: t.consent.Contents,
 		},
 		SectorSize: t.disk.SectorSize, Present: t.present, Consent: t.consent,
-		Partition: number > 0 && t.disk.Transport != "file",
-		Others:    t.otherSerials(), Rate: engine.ReadRate(f, t.disk.Size),
+		Partition: number > 0 && t.disk.Transport != "file", Keep: keep,
+		Others: t.otherSerials(), Rate: engine.ReadRate(f, t.disk.Size),
 	})
 	if err != nil {
 		return err
@@ -122,6 +126,40 @@ func (ts *targets) look(t *target) error {
 	t.plan.Refusals = append(t.plan.Refusals, ts.refusals...)
 	t.guard(ts.flags.yes)
 	return ts.openVolumes(t.plan)
+}
+
+// tableWithin gives the sectors of the disk's table that lie in the partition
+// that is the target, with offsets from its start: the disklabel of a slice
+// lies in the first of its partitions.
+func (t *target) tableWithin() ([]partition.Sector, error) {
+	name, number := blockdev.System{}.DiskOf(t.disk.Name)
+	if number == 0 || t.disk.Transport == "file" {
+		return nil, nil
+	}
+	whole, err := blockdev.System{}.Disk(strings.TrimSuffix(t.disk.Path, t.disk.Name) + name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := blockdev.OpenToLook(whole.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	table, err := partition.Read(f, whole.Size, whole.SectorSize)
+	if err != nil {
+		return nil, err
+	}
+	var found []partition.Sector
+	for _, q := range table.Partitions {
+		if q.Number != number || q.Size != t.disk.Size || q.Parent == 0 {
+			continue
+		}
+		for _, s := range table.Within(extent.Extent{Offset: q.Start, Length: q.Size}) {
+			s.Offset -= q.Start
+			found = append(found, s)
+		}
+	}
+	return found, nil
 }
 
 // openVolumes adds to the plan which volumes the image cannot give: better now
@@ -294,6 +332,9 @@ func (ts *targets) open(folder string) (opened []*blockdev.Target, err error) {
 // run opens the targets and writes.
 func (ts *targets) run(ctx context.Context, c *console, name string) error {
 	j := c.newJob(name, ts.image.Manifest().Name)
+	for _, t := range ts.list {
+		c.note(t.plan.Warnings)
+	}
 	opened, err := ts.open(j.folder)
 	if err != nil {
 		return err
