@@ -239,7 +239,7 @@ func TestSectorSizes(t *testing.T) {
 			t.Run(name, func(t *testing.T) { (&lab{t: t, dir: l.dir}).sectorSizes(name, script) })
 		}
 		l.expect(done, "is saved", "save", "source.img", "small")
-		l.expect(refused, "the target has sectors of 4096 bytes, the image is of a disk with 512", "restore", "small", "/dev/sdb", "--yes")
+		l.expect(refused, "the target has sectors of 4096 bytes, image small is of a disk with 512", "restore", "small", "/dev/sdb", "--yes")
 	})
 }
 
@@ -265,7 +265,7 @@ func (l *lab) sectorSizes(name, script string) {
 	guest.Do(t, "umount", point)
 
 	before, _ := os.ReadFile("/dev/ubda")
-	l.expect(refused, "the target has sectors of 512 bytes, the image is of a disk with 4096", "restore", name, "/dev/ubda", "--yes")
+	l.expect(refused, "the target has sectors of 512 bytes, image "+name+" is of a disk with 4096", "restore", name, "/dev/ubda", "--yes")
 	_, plan := l.doppel(context.Background(), "", "restore", name, "/dev/ubda", "--plan", "--json")
 	if !strings.Contains(plan, `"refusals":["the target has sectors`) {
 		t.Errorf("plan: %s", plan)
