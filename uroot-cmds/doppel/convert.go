@@ -202,7 +202,7 @@ func (f *convertFlags) described(from image.Image, name string) (*image.Manifest
 			if err != nil {
 				return nil, nil, err
 			}
-			if a.Name != "gap" && a.Name != "raw" {
+			if partition.WriteRank(a.Name) >= 0 {
 				sectors = append(sectors, partition.Sector{Name: a.Name, Offset: a.Offset, Data: data})
 			}
 		}
