@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
 )
 
 // group is what its AGF says of an allocation group. The AGF is the second
@@ -16,8 +18,9 @@ import (
 //	4    4   agf_versionnum, 1         52   4   agf_freeblks
 //	8    4   agf_seqno                 56   4   agf_longest
 //	12   4   agf_length                64   16  agf_uuid (version 5)
-//	16   4   agf_roots of the tree     216  4   agf_crc (version 5),
-//	         by block                           little-endian
+//	16   4   agf_roots of the tree     208  8   agf_lsn (version 5)
+//	         by block                  216  4   agf_crc (version 5),
+//	                                            little-endian
 type group struct {
 	number  int64
 	length  int64 // blocks
@@ -28,6 +31,7 @@ type group struct {
 }
 
 const (
+	groupLSN  = 208
 	groupCRC  = 216
 	maxLevels = 9 // of a tree: enough for 2^31 blocks of 512 bytes
 )
@@ -39,7 +43,8 @@ var errStopped = errors.New("stopped by the caller")
 // log and the blocks of the free lists (AGFL), which wait to become blocks of
 // trees, are in use. The superblock's count, and df and partclone with it,
 // takes the lists and the blocks of the trees below their roots for free; they
-// are four to a few dozen blocks in a group.
+// are four to a few dozen blocks in a group. Where the log must be replayed, so
+// are the blocks that it names.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
 	return func(yield func(extent.Extent, error) bool) {
 		var pending extent.Extent
@@ -84,9 +89,11 @@ func (f *fileSystem) groupUsed(n int64, used func(from, to int64) error) error {
 		if start+from < f.logStart+f.logBlocks && f.logStart < start+to {
 			return formatError((start+from)*f.blockSize, "group %d: %d free blocks at block %d lie in the log", n, to-from, from)
 		}
-		err := used(start+last, start+from)
+		if err := used(start+last, start+from); err != nil {
+			return err
+		}
 		last = to
-		return err
+		return f.touchedIn(start+from, start+to, used)
 	}
 	if err := w.tree(g.root, g.levels-1); err != nil {
 		return err
@@ -98,6 +105,26 @@ func (f *fileSystem) groupUsed(n int64, used func(from, to int64) error) error {
 	return used(start+last, start+g.length)
 }
 
+// touchedIn gives what recovery may read of free blocks.
+func (f *fileSystem) touchedIn(from, to int64, used func(from, to int64) error) error {
+	i, _ := slices.BinarySearchFunc(f.touched, from*f.blockSize, func(e extent.Extent, at int64) int {
+		if e.End() <= at {
+			return -1
+		}
+		return 1
+	})
+	for _, e := range f.touched[i:] {
+		first, end := max(from, e.Offset/f.blockSize), min(to, e.End()/f.blockSize)
+		if first >= end {
+			break
+		}
+		if err := used(first, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // groupOffset is the byte where the AGF of group n begins.
 func (f *fileSystem) groupOffset(n int64) int64 {
 	return n*f.agBlocks*f.blockSize + f.sectorSize
@@ -106,18 +133,22 @@ func (f *fileSystem) groupOffset(n int64) int64 {
 // readGroup reads the AGF of group n and checks it.
 func (f *fileSystem) readGroup(n int64) (*group, error) {
 	p, at := make([]byte, f.sectorSize), f.groupOffset(n)
-	if err := readFull(f.r, p, at); err != nil {
+	replayed, err := f.read(p, at)
+	if err != nil {
 		return nil, fmt.Errorf("xfs: head of group %d: %w", n, err)
 	}
 	if string(p[:4]) != "XAGF" || be.Uint32(p[4:]) != 1 || int64(be.Uint32(p[8:])) != n {
 		return nil, formatError(at, "this is not the head of group %d", n)
 	}
 	if f.sb.version() >= 5 {
-		if f.checksum(p, groupCRC) != le.Uint32(p[groupCRC:]) {
+		if !replayed && f.checksum(p, groupCRC) != le.Uint32(p[groupCRC:]) {
 			return nil, formatError(at+groupCRC, "wrong checksum of the head of group %d", n)
 		}
 		if !bytes.Equal(p[64:80], f.uuid) {
 			return nil, formatError(at+64, "the head of group %d belongs to another file system", n)
+		}
+		if f.beyondLog(be.Uint64(p[groupLSN:])) {
+			return nil, formatError(at+groupLSN, "the head of group %d is newer than the log", n)
 		}
 	}
 	g := &group{
@@ -177,6 +208,7 @@ type walk struct {
 const (
 	headSize4 = 16
 	headSize5 = 56
+	treeLSN   = 24
 	treeCRC   = 52
 )
 
@@ -226,24 +258,24 @@ func (w *walk) read(block int64, level int) (p []byte, records int, err error) {
 		w.buffers[level] = make([]byte, f.blockSize)
 	}
 	p, at := w.buffers[level], w.offset(block)
-	if err := readFull(f.r, p, at); err != nil {
+	replayed, err := f.read(p, at)
+	if err != nil {
 		return nil, 0, fmt.Errorf("xfs: tree of free space of group %d at byte %d: %w", w.g.number, at, err)
 	}
-	magic, entry := "ABTB", 12
-	if f.sb.version() >= 5 {
-		magic = "AB3B"
-	}
+	entry := 12
 	if level == 0 {
 		entry = 8
 	}
 	records = int(be.Uint16(p[6:]))
 	switch {
-	case string(p[:4]) != magic || int(be.Uint16(p[4:])) != level:
+	case string(p[:4]) != f.treeMagic() || int(be.Uint16(p[4:])) != level:
 		return nil, 0, formatError(at, "this is not level %d of the tree of free space of group %d", level, w.g.number)
 	case records > (len(p)-f.treeHead())/entry || records == 0 && level != w.g.levels-1:
 		return nil, 0, formatError(at+6, "%d records in a block of the tree of free space of group %d", records, w.g.number)
 	case f.sb.version() < 5:
-	case f.checksum(p, treeCRC) != le.Uint32(p[treeCRC:]):
+	case f.beyondLog(be.Uint64(p[treeLSN:])):
+		return nil, 0, formatError(at+treeLSN, "a block of the tree of free space of group %d is newer than the log", w.g.number)
+	case !replayed && f.checksum(p, treeCRC) != le.Uint32(p[treeCRC:]):
 		return nil, 0, formatError(at+treeCRC, "wrong checksum in the tree of free space of group %d", w.g.number)
 	case be.Uint64(p[16:]) != uint64(at/512) || !bytes.Equal(p[32:48], f.uuid) || int64(be.Uint32(p[48:])) != w.g.number:
 		return nil, 0, formatError(at+16, "a block that does not belong to the tree of free space of group %d", w.g.number)
@@ -261,4 +293,18 @@ func (f *fileSystem) treeHead() int {
 		return headSize5
 	}
 	return headSize4
+}
+
+func (f *fileSystem) treeMagic() string {
+	if f.sb.version() >= 5 {
+		return "AB3B"
+	}
+	return "ABTB"
+}
+
+// beyondLog tells whether metadata changed last at a place that a log which was
+// not emptied has not reached. They are written behind the log, always: so we
+// take another end for that of the log than who wrote it.
+func (f *fileSystem) beyondLog(lsn uint64) bool {
+	return f.info.State == filesystem.Recovery && f.logEnd != nil && lsn != ^uint64(0) && lsn >= f.logEnd.head.lsn()
 }

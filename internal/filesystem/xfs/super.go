@@ -31,8 +31,9 @@ var (
 // and in version 5
 //
 //	208  4   sb_features_compat       224  4   sb_crc, little-endian
-//	212  4   sb_features_ro_compat    248  16  sb_meta_uuid
-//	216  4   sb_features_incompat
+//	212  4   sb_features_ro_compat    240  8   sb_lsn
+//	216  4   sb_features_incompat     248  16  sb_meta_uuid
+//	220  4   sb_features_log_incompat
 type superblock []byte
 
 const (
@@ -79,6 +80,14 @@ func (s superblock) incompat() uint32 {
 	return be.Uint32(s[216:])
 }
 
+// logIncompat is sb_features_log_incompat, of version 5: what may be in the log.
+func (s superblock) logIncompat() uint32 {
+	if s.version() < 5 {
+		return 0
+	}
+	return be.Uint32(s[220:])
+}
+
 // sb_versionnum, sb_features2 and sb_features_incompat. The features of
 // sb_features_ro_compat leave the tree of free space as it is: who does not
 // know them may still read.
@@ -103,6 +112,8 @@ const (
 		0x20 | // 64-bit counts of extents
 		0x40 | // exchange of ranges
 		0x80 // parent pointers
+
+	logIncompatKnown = 0x1 // intents to change attributes
 )
 
 // readSuperblock reads the first sector and checks magic and checksum.
@@ -125,7 +136,7 @@ func (f *fileSystem) readSuperblock(size int64) error {
 	if err := readFull(f.r, sb, 0); err != nil {
 		return fmt.Errorf("xfs: superblock: %w", err)
 	}
-	f.sb, f.sectorSize = sb, n
+	f.sb, f.sectorSize, f.size = sb, n, size
 	if err := sb.supported(); err != nil {
 		return err
 	}

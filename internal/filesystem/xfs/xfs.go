@@ -8,13 +8,15 @@
 // identities and addresses of all that is read are verified where the version
 // has them.
 //
-// A file system whose log was not emptied has State Recovery; its trees are
-// those from before the recovery and do not say what is in use then. Not
-// supported: a log or a real-time section on another device, and features that
-// this package does not know.
+// A file system that was not unmounted has State Recovery. It is read as it will
+// be after recovery, through its log, replayed in memory; besides, all that
+// recovery itself reads is in use. Not supported: a log or a real-time section
+// on another device, a log of a machine of the other byte order or of a file
+// system that was being grown, and features that this package does not know.
 //
 // The layout is that of "XFS Algorithms & Data Structures" (Silicon Graphics
-// and others), held against volumes that mkfs.xfs and the kernel made.
+// and others), held against volumes that mkfs.xfs and the kernel made and
+// against what xfs_db and xfs_logprint print of them.
 package xfs
 
 import (
@@ -23,12 +25,14 @@ import (
 	"hash/crc32"
 	"io"
 
+	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
 )
 
 // fileSystem is one opened XFS.
 type fileSystem struct {
 	r    io.ReaderAt
+	size int64 // bytes of the volume
 	sb   superblock
 	info filesystem.Info
 
@@ -41,13 +45,20 @@ type fileSystem struct {
 	logBlocks  int64  // sb_logblocks
 	uuid       []byte // as the metadata of version 5 bear it
 	castagnoli *crc32.Table
+
+	log      ring
+	logEnd   *logEnd          // nil where logError is set
+	logError error            // why the end of the log is not understood
+	images   map[int64]*image // by byte of the volume: what recovery will write; nil where there is none
+	touched  []extent.Extent  // whole blocks that recovery may read
 }
 
 var _ filesystem.Opener = Open
 
 // Open opens the file system on a volume of size bytes. It reads the
 // superblock, the head of each allocation group and the end of the log; the
-// trees are read by Allocated.
+// trees are read by Allocated. Where the file system was not unmounted it reads
+// the log and the trees.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
 	f, err := open(r, size)
 	if err != nil {
@@ -56,7 +67,32 @@ func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
 	return f, nil
 }
 
+// Identify describes the file system without the count of bytes in use, for
+// which a log that can't be replayed would have to be.
+func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
+	f, err := identify(r, size)
+	if err != nil {
+		return filesystem.Info{}, err
+	}
+	return f.info, nil
+}
+
 func open(r io.ReaderAt, size int64) (*fileSystem, error) {
+	f, err := identify(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if f.info.State != filesystem.Recovery {
+		return f, f.countUsed()
+	}
+	if err := f.replayLog(); err != nil {
+		return nil, err
+	}
+	f.info.Label = f.sb.label()
+	return f, f.countBlocks()
+}
+
+func identify(r io.ReaderAt, size int64) (*fileSystem, error) {
 	f := &fileSystem{r: r, castagnoli: crc32.MakeTable(crc32.Castagnoli)}
 	if err := f.readSuperblock(size); err != nil {
 		return nil, err
@@ -71,14 +107,10 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 		BlockSize: f.blockSize,
 		Size:      f.blocks * f.blockSize,
 	}
-	if err := f.countUsed(); err != nil {
-		return nil, err
-	}
-	clean, err := f.logIsClean()
-	if err != nil {
-		return nil, err
-	}
+	clean, err := f.readLog()
 	switch {
+	case err != nil:
+		return nil, err
 	case !clean:
 		f.info.State = filesystem.Recovery
 	case f.sb.incompat()&incompatNeedsRepair != 0:
@@ -104,6 +136,17 @@ func (f *fileSystem) countUsed() error {
 		used -= g.free
 	}
 	f.info.Used = used * f.blockSize
+	return nil
+}
+
+// countBlocks counts the used bytes where groups do not tell all.
+func (f *fileSystem) countBlocks() error {
+	for e, err := range f.Allocated() {
+		if err != nil {
+			return err
+		}
+		f.info.Used += e.Length
+	}
 	return nil
 }
 
