@@ -51,19 +51,24 @@ func xfsX(v *volume) *found {
 	h.info.UUID, h.info.Label = uuid(sb[32:48]), text(sb[108:120])
 	h.info.BlockSize = int64(be.Uint32(sb[4:]))
 	h.info.Size = bounded(be.Uint64(sb[8:]), h.info.BlockSize)
-	fs, err := xfs.Open(v.r, v.size)
+	info, err := xfs.Identify(v.r, v.size)
 	if err != nil {
 		h.reason = err.Error()
 		return h
 	}
-	h.info = fs.Info()
-	switch h.info.State {
-	case filesystem.Recovery:
-		h.reason = "its log must be replayed: mount and unmount it once to have only used blocks saved"
-	case filesystem.Dirty:
+	h.info = info
+	if info.State == filesystem.Dirty {
 		h.reason = "it is marked as damaged: run xfs_repair to have only used blocks saved"
+		return h
+	}
+	fs, err := xfs.Open(v.r, v.size)
+	switch {
+	case err == nil:
+		h.fs, h.info = fs, fs.Info()
+	case info.State == filesystem.Recovery:
+		h.reason = "its log can't be replayed (" + err.Error() + "): mount and unmount it once to have only used blocks saved"
 	default:
-		h.fs = fs
+		h.reason, h.info.State = err.Error(), filesystem.Unknown
 	}
 	return h
 }

@@ -9,8 +9,9 @@ import (
 	"doppel.live/internal/filesystem"
 )
 
-// TestXFS: blocks in use of one whose log is empty, raw with the reason where
-// the log, or the state of the file system, does not let them be known.
+// TestXFS: blocks in use of one whose log is empty or can be replayed, raw with
+// the reason where the log, or the state of the file system, does not let them
+// be known.
 func TestXFS(t *testing.T) {
 	needs(t, "mkfs.xfs")
 	p, err := os.ReadFile(volumeFile(t, 20, "mkfs.xfs --unsupported -q -f -m crc=0 -d agcount=1 FILE"))
@@ -26,7 +27,9 @@ func TestXFS(t *testing.T) {
 		want  string // reason
 	}{
 		{"clean", 0, "X", filesystem.Clean, ""},
-		{"no unmount", log + 512 + 9, "\x00", filesystem.Recovery, "log must be replayed"},
+		{"no unmount", log + 512 + 9, "\x00", filesystem.Recovery, ""},
+		{"no unmount, and unknown", log + 512 + 9, "\x40", filesystem.Recovery, "log can't be replayed (xfs: at byte"},
+		{"log of another machine", log + 303, "\x02", filesystem.Recovery, "log can't be replayed (xfs: at byte"},
 		{"log elsewhere", 48, strings.Repeat("\x00", 8), filesystem.Unknown, "log lies on another device"},
 		{"real-time section", 23, "\x01", filesystem.Unknown, "real-time section"},
 		{"damaged head", 512, "Y", filesystem.Unknown, "head of group 0"},

@@ -27,8 +27,9 @@ import (
 //	block 70 of the data, byte 70*512: word 70-64 = 6 of the second block of the head
 //
 // The checksum covers 328 bytes of the head, or 324 where a machine of 32 bits
-// wrote it, with itself as zero; 260 of each block more; then the data as they
-// lie in the log. Where it is zero it was not made.
+// wrote it, with itself as zero; 260 of each block more that has words for data,
+// which are fewer than there are blocks where h_len is less than h_size; then
+// the data as they lie in the log. Where it is zero it was not made.
 type record struct {
 	place
 	head   []byte // all its blocks
@@ -121,7 +122,8 @@ func (r *record) checksum(l *ring, size int) uint32 {
 	head := bytes.Clone(r.head[:size])
 	clear(head[32:36])
 	sum := crc32.Update(0, l.f.castagnoli, head)
-	for more := r.head[basicBlock:]; len(more) > 0; more = more[basicBlock:] {
+	for i := recordCycles; i < len(r.data); i += recordCycles {
+		more := r.head[i/recordCycles*basicBlock:]
 		sum = crc32.Update(sum, l.f.castagnoli, more[:4+cyclesInBlock*4])
 	}
 	return crc32.Update(sum, l.f.castagnoli, r.data)

@@ -1,0 +1,270 @@
+package xfs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
+)
+
+// cut is how a file system in use comes to its end.
+type cut int
+
+const (
+	flushed   cut = iota // it is shut down behind a write of the log
+	unflushed            // it is shut down, and what is not in the log is lost
+	copied               // its device is copied while it is mounted
+)
+
+// crashes are parameters of mkfs.xfs and of the mount, each on a volume of mib
+// MiB, and how it ends.
+var crashes = []struct {
+	name          string
+	mib           int64
+	args, options string
+	cut           cut
+}{
+	{"default, flushed", 100, "", "", flushed},
+	{"default, not flushed", 100, "", "", unflushed},
+	{"default, copied", 100, "", "", copied},
+	{"reverse mapping", 100, "-m rmapbt=1 -d agcount=2", "", flushed},
+	{"reverse mapping, 1k, not flushed", 100, "-m rmapbt=1 -b size=1024", "", unflushed},
+	{"512-byte directories' blocks of 64k, 1k", 100, "-b size=1024 -n size=65536 -d agcount=1", "", flushed},
+	{"no reflink, no finobt, no sparse inodes", 100, "-m reflink=0,finobt=0,inobtcount=0,bigtime=0 -i sparse=0", "", flushed},
+	{"no finobt, not flushed", 100, "-m finobt=0,inobtcount=0 -l size=6m", "", unflushed},
+	{"large records", 100, "-l size=20m -d agcount=1", ",logbsize=256k", flushed},
+	{"log with stripes", 100, "-l su=64k,size=8m -d agcount=2", "", flushed},
+	{"log with stripes of 256k, not flushed", 100, "-l su=256k,size=20m -d agcount=2", "", unflushed},
+	{"log with stripes of 4k, copied", 100, "-l su=4k,size=7m -d agcount=4", "", copied},
+	{"sectors of 4096", 100, "-s size=4096 -l size=6m", "", flushed},
+	{"sectors of 2048, 2k, not flushed", 100, "-s size=2048 -b size=2048 -m rmapbt=1", "", unflushed},
+	{"inodes of 2048", 100, "-i size=2048,nrext64=1", "", flushed},
+	{"many groups", 300, "-d agcount=16", "", unflushed},
+	{"64k", 400, "-b size=65536 -d agcount=1", "", flushed},
+}
+
+// wear writes and removes files until the log has gone round more than once,
+// and leaves much that only the log knows.
+func wear(t *testing.T, dir string, rounds int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(9, uint64(rounds)))
+	name := func(i int) string { return filepath.Join(dir, fmt.Sprint("d", i%7), fmt.Sprint("f", i)) }
+	for i := range 7 {
+		os.Mkdir(filepath.Join(dir, fmt.Sprint("d", i)), 0o755)
+	}
+	for round := range rounds {
+		for i := range 250 {
+			os.Remove(name(i))
+			switch i % 5 {
+			case 0: // through the log, target and all
+				os.Symlink(strings.Repeat("x", 200+rng.IntN(700)), name(i))
+			case 1:
+				punched(rng, name(i), int64(10+rng.IntN(60)))
+			default:
+				os.WriteFile(name(i), noise(rng, rng.Int64N(30000)), 0o644)
+			}
+			if i%5 == 2 {
+				unix.Setxattr(name(i), "user.large", noise(rng, rng.Int64N(5000)), 0)
+				exec.Command("cp", "--reflink=always", name(i), name(i+1)).Run()
+			}
+		}
+		if round%2 == 0 {
+			run(t, "sync", "-f", dir)
+		}
+		os.RemoveAll(filepath.Join(dir, fmt.Sprint("d", round%7)))
+		os.Mkdir(filepath.Join(dir, fmt.Sprint("d", round%7)), 0o755)
+	}
+	for i := range 40 { // one by one: many small transactions
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint("s", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Write(noise(rng, rng.Int64N(50000)))
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		os.Remove(name(i * 3))
+	}
+	for i := range 200 {
+		os.WriteFile(filepath.Join(dir, fmt.Sprint("late", i)), noise(rng, rng.Int64N(5000)), 0o644)
+	}
+}
+
+// punched is a file of many extents.
+func punched(rng *rand.Rand, name string, n int64) {
+	f, err := os.Create(name)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	for i := range n {
+		f.WriteAt(noise(rng, 4096), i*12288)
+	}
+}
+
+// crash makes a volume as a power cut leaves it.
+func crash(t *testing.T, mib int64, args, options string, how cut) string {
+	t.Helper()
+	path := makeVolume(t, mib, args)
+	dir, ok := mount(t, path, options)
+	if !ok {
+		t.Skip("cannot mount")
+	}
+	wear(t, dir, 4)
+	open, err := os.Create(filepath.Join(dir, "removed")) // an inode without a name
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	open.Write(make([]byte, 100_000))
+	os.Remove(open.Name())
+	switch how {
+	case flushed:
+		run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
+	case unflushed:
+		run(t, "xfs_io", "-x", "-c", "shutdown", dir)
+	case copied:
+		out := filepath.Join(t.TempDir(), "copied")
+		run(t, "cp", "--sparse=always", path, out)
+		path = out
+	}
+	open.Close()
+	run(t, "umount", dir)
+	return path
+}
+
+// recoverVolume lets the kernel replay the log; it gives all that is in the
+// file system then.
+func recoverVolume(path string, t *testing.T) (map[string]string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "xfs", "-o", "loop,nouuid", path, dir).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("mount: %w: %s", err, bytes.TrimSpace(out))
+	}
+	defer exec.Command("umount", dir).Run()
+	return tree(dir)
+}
+
+// tree describes all files, directories and links below a directory.
+func tree(dir string) (map[string]string, error) {
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text := fmt.Sprint(info.Mode(), info.ModTime().UnixNano())
+		switch {
+		case d.Type().IsRegular():
+			b, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			value := make([]byte, 8192)
+			n, _ := unix.Getxattr(p, "user.large", value)
+			text += fmt.Sprintf(" %x %x", sha256.Sum256(b), sha256.Sum256(value[:max(n, 0)]))
+		case d.Type()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(p)
+			if err != nil {
+				return err
+			}
+			text += target
+		}
+		all[strings.TrimPrefix(p, dir)] = text
+		return nil
+	})
+	return all, err
+}
+
+// withoutLog is what the trees on the volume itself say; nil where they
+// contradict each other.
+func withoutLog(t *testing.T, path string) []extent.Extent {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	st, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := identify(file, st.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := extent.Collect(f.Allocated())
+	if err != nil {
+		return nil
+	}
+	return list
+}
+
+func TestReplay(t *testing.T) {
+	lost := 0
+	for _, tt := range crashes {
+		t.Run(tt.name, func(t *testing.T) {
+			path := crash(t, tt.mib, tt.args, tt.options, tt.cut)
+			opened, file := openFile(t, path)
+			if s := opened.Info().State; s != filesystem.Recovery {
+				t.Fatalf("state %q", s)
+			}
+			list := allocation(t, opened)
+			ours := copyAllocated(t, file, list)
+			naive := withoutLog(t, path)
+			var without string
+			if naive != nil {
+				without = copyAllocated(t, file, naive)
+			}
+			run(t, "cp", "--sparse=always", path, path+".whole")
+			path += ".whole"
+			want, err := recoverVolume(path, t)
+			if err != nil {
+				t.Fatal("the volume itself: ", err)
+			}
+			got, err := recoverVolume(ours, t)
+			if err != nil {
+				t.Fatal("the copy: ", err)
+			}
+			if len(want) < 100 || !maps.Equal(got, want) {
+				t.Errorf("the files of the copy (of %d, %d) are not the same", len(want), len(got))
+			}
+			run(t, "xfs_repair", "-n", "-o", "force_geometry", path)
+			run(t, "xfs_repair", "-n", "-o", "force_geometry", ours)
+			if without != "" {
+				got, err := recoverVolume(without, t)
+				if err != nil || !maps.Equal(got, want) {
+					lost++
+					t.Logf("without the log: %v, %d of %d files", err, len(got), len(want))
+				}
+			} else {
+				t.Log("naive: contradict")
+			}
+			after, _ := openFile(t, path)
+			newly := extent.Total(extent.Union(allocation(t, after), list)) - extent.Total(list)
+			t.Logf("%d bytes in use, %d after recovery, of which %d were free; disk says %d; touched %d", opened.Info().Used, after.Info().Used, newly, extent.Total(naive), extent.Total(opened.(*fileSystem).touched))
+		})
+	}
+	if !t.Failed() && lost == 0 {
+		t.Error("in no case the log was needed")
+	}
+}
+
+var _ = errors.Is
