@@ -29,7 +29,8 @@ import (
 // The checksum covers 328 bytes of the head, or 324 where a machine of 32 bits
 // wrote it, with itself as zero; 260 of each block more that has words for data,
 // which are fewer than there are blocks where h_len is less than h_size; then
-// the data as they lie in the log. Where it is zero it was not made.
+// the data as they lie in the log. Where it is zero it was not made, as by old
+// kernels, and by mkfs.xfs, whose only record is that of an unmount.
 type record struct {
 	place
 	head   []byte // all its blocks
@@ -105,7 +106,10 @@ func (r *record) load(l *ring) error {
 		}
 	}
 	r.data = p[:be.Uint32(r.head[12:])]
-	if want := le.Uint32(r.head[32:]); want != 0 && r.checksum(l, 328) != want && r.checksum(l, 324) != want {
+	switch want := le.Uint32(r.head[32:]); {
+	case want == 0 && l.f.sb.version() >= 5 && be.Uint32(r.head[40:]) != 1:
+		return l.errorf(r.at, 32, "a record of the log without a checksum")
+	case want != 0 && r.checksum(l, 328) != want && r.checksum(l, 324) != want:
 		return fmt.Errorf("%w: %w", l.errorf(r.at, 32, "in cycle %d", r.cycle), errChecksum)
 	}
 	for i := range r.length - heads {
