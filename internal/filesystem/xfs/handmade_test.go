@@ -9,6 +9,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // handmade is a volume to whose log records are written by hand.
@@ -30,6 +31,13 @@ func makeLog(t testing.TB, args string) *handmade {
 		t.Fatal(err)
 	}
 	return &handmade{p: p, f: f, tail: f.logEnd.head, head: f.logEnd.head}
+}
+
+// clone begins anew with the same volume.
+func (h *handmade) clone() *handmade {
+	c := *h
+	c.p = bytes.Clone(h.p)
+	return &c
 }
 
 // op adds an operation.
@@ -297,8 +305,9 @@ var logs = []struct {
 
 func TestHandmade(t *testing.T) {
 	for _, args := range []string{"-m crc=0 -d agcount=1", "-d agcount=1"} {
+		base := makeLog(t, args)
 		for _, tt := range logs {
-			h := makeLog(t, args)
+			h := base.clone()
 			before := h.f.info.Used
 			tt.make(t, h)
 			h.record()
@@ -363,16 +372,44 @@ func TestNewerThanTheLog(t *testing.T) {
 	}
 }
 
+// TestDamagedLog changes bytes of a record that is none of the last eight, which
+// recovery may cut off.
+func TestDamagedLog(t *testing.T) {
+	for _, args := range []string{"-d agcount=1", "-m crc=0 -d agcount=1"} {
+		h := makeLog(t, args)
+		h.begin(1)
+		h.taking(t, 1, 10)
+		h.commit(1)
+		h.record()
+		for id := range uint32(9) {
+			h.begin(2 + id)
+			h.commit(2 + id)
+			h.record()
+		}
+		if now, err := used(h.p); err != nil || now != h.f.info.Used+10*h.f.blockSize {
+			t.Fatalf("%d bytes in use, %d before: %v", now, h.f.info.Used, err)
+		}
+		at := h.f.log.offset + h.tail.at*basicBlock
+		fstest.Damage(t, Open, h.p, "head of a record of the log", at, 330)
+		fstest.Damage(t, Open, h.p, "record of the log", at+basicBlock, 400)
+		last := h.f.log.offset + (h.head.at-2)*basicBlock
+		fstest.Damage(t, Open, h.p, "last record of the log", last, 64)
+		for n := range int64(5) {
+			fstest.Damage(t, Open, h.p, "cycle at the end of the log", last+n*basicBlock, 4)
+		}
+	}
+}
+
 // FuzzLog puts hostile operations into the log of a sound volume, with the
 // right checksums.
 func FuzzLog(f *testing.F) {
+	bases := []*handmade{makeLog(f, "-m crc=0 -d agcount=1"), makeLog(f, "-d agcount=1")}
 	for _, tt := range logs {
-		h := makeLog(f, "-m crc=0 -d agcount=1")
+		h := bases[0].clone()
 		tt.make(f, h)
 		f.Add(h.data, h.ops, false)
 		f.Add(h.data, h.ops, true)
 	}
-	bases := []*handmade{makeLog(f, "-m crc=0 -d agcount=1"), makeLog(f, "-d agcount=1")}
 	f.Fuzz(func(t *testing.T, data []byte, ops uint32, v5 bool) {
 		h := *bases[0]
 		if v5 {

@@ -196,9 +196,10 @@ func (l *ring) head() (place, error) {
 
 // firstHole looks around a head as far as records may have been under way, and
 // gives the first block before it that is old. What lies behind may be new or
-// old, but nothing else. The last block of the ring has cycle last.
+// old, but nothing else, and no more than was under way. The last block of the ring has cycle last.
 func (l *ring) firstHole(head place, last uint32) (place, error) {
 	hole := head
+	records := 0 // behind the hole
 	reach := min(maxUnordered, l.blocks/2)
 	p := make([]byte, logReadAtATime*basicBlock)
 	for done := -reach; done < reach; {
@@ -217,6 +218,10 @@ func (l *ring) firstHole(head place, last uint32) (place, error) {
 				return place{}, l.errorf(b.at, 0, "a block of cycle %d in the log, where cycle %d is wanted", c, b.cycle)
 			case !isNew && b.lsn() < hole.lsn():
 				hole = b
+			case isNew && b.lsn() > hole.lsn() && be.Uint32(p[i*basicBlock:]) == logMagic:
+				if records++; records > recordsAtOnce {
+					return place{}, l.errorf(hole.at, 0, "a block of the log is old, and more records lie behind it than can be under way")
+				}
 			}
 		}
 		done += n

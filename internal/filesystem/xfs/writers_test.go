@@ -38,7 +38,7 @@ func TestReplayUnderWrites(t *testing.T) {
 	}
 	churn(t, dir)
 	var writers sync.WaitGroup
-	stop := make(chan struct{})
+	stop, removing := make(chan struct{}), make(chan struct{})
 	for w := range 4 {
 		rng := rand.New(rand.NewPCG(uint64(w), 3))
 		writers.Go(func() {
@@ -68,8 +68,12 @@ func TestReplayUnderWrites(t *testing.T) {
 			}
 			name := filepath.Join(dir, fmt.Sprint("many", i%3))
 			punched(rng, name, 500)
-			exec.Command("cp", "--reflink=always", name, name+"r").Run()
+			clone(name, name+"r")
 			punched(rng, name, 100)
+			select {
+			case removing <- struct{}{}:
+			default:
+			}
 			if i%2 == 0 {
 				os.Remove(name + "r")
 			}
@@ -79,6 +83,7 @@ func TestReplayUnderWrites(t *testing.T) {
 	intents := 0
 	for i := range 3 {
 		copied := filepath.Join(t.TempDir(), "copied")
+		<-removing
 		run(t, "fsfreeze", "-f", below)
 		out, err := exec.Command("cp", "--sparse=always", volume, copied).CombinedOutput()
 		run(t, "fsfreeze", "-u", below)
