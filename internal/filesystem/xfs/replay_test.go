@@ -37,21 +37,21 @@ var crashes = []struct {
 	args, options string
 	cut           cut
 }{
-	{"default, flushed", 100, "", "", flushed},
-	{"default, not flushed", 100, "", "", unflushed},
-	{"default, copied", 100, "", "", copied},
-	{"reverse mapping", 100, "-m rmapbt=1 -d agcount=2", "", flushed},
-	{"reverse mapping, 1k, not flushed", 100, "-m rmapbt=1 -b size=1024", "", unflushed},
-	{"512-byte directories' blocks of 64k, 1k", 100, "-b size=1024 -n size=65536 -d agcount=1", "", flushed},
-	{"no reflink, no finobt, no sparse inodes", 100, "-m reflink=0,finobt=0,inobtcount=0,bigtime=0 -i sparse=0", "", flushed},
-	{"no finobt, not flushed", 100, "-m finobt=0,inobtcount=0 -l size=6m", "", unflushed},
-	{"large records", 100, "-l size=20m -d agcount=1", ",logbsize=256k", flushed},
-	{"log with stripes", 100, "-l su=64k,size=8m -d agcount=2", "", flushed},
-	{"log with stripes of 256k, not flushed", 100, "-l su=256k,size=20m -d agcount=2", "", unflushed},
-	{"log with stripes of 4k, copied", 100, "-l su=4k,size=7m -d agcount=4", "", copied},
-	{"sectors of 4096", 100, "-s size=4096 -l size=6m", "", flushed},
-	{"sectors of 2048, 2k, not flushed", 100, "-s size=2048 -b size=2048 -m rmapbt=1", "", unflushed},
-	{"inodes of 2048", 100, "-i size=2048,nrext64=1", "", flushed},
+	{"default, flushed", 72, "", "", flushed},
+	{"default, not flushed", 72, "", "", unflushed},
+	{"default, copied", 72, "", "", copied},
+	{"reverse mapping", 72, "-m rmapbt=1 -d agcount=2", "", flushed},
+	{"reverse mapping, 1k, not flushed", 72, "-m rmapbt=1 -b size=1024", "", unflushed},
+	{"directories of 64k, 1k", 72, "-b size=1024 -n size=65536 -d agcount=1", "", flushed},
+	{"no reflink, no finobt, no sparse inodes", 72, "-m reflink=0,finobt=0,inobtcount=0,bigtime=0 -i sparse=0", "", flushed},
+	{"no finobt, not flushed", 72, "-m finobt=0,inobtcount=0 -l size=6m", "", unflushed},
+	{"large records", 72, "-l size=20m -d agcount=1", ",logbsize=256k", flushed},
+	{"log with stripes", 72, "-l su=64k,size=8m -d agcount=2", "", flushed},
+	{"log with stripes of 256k, not flushed", 72, "-l su=256k,size=20m -d agcount=2", "", unflushed},
+	{"log with stripes of 4k, copied", 72, "-l su=4k,size=7m -d agcount=4", "", copied},
+	{"sectors of 4096", 72, "-s size=4096 -l size=6m", "", flushed},
+	{"sectors of 2048, 2k, not flushed", 72, "-s size=2048 -b size=2048 -m rmapbt=1", "", unflushed},
+	{"inodes of 2048, copied", 72, "-i size=2048,nrext64=1", "", copied},
 	{"many groups", 300, "-d agcount=16", "", unflushed},
 	{"64k", 400, "-b size=65536 -d agcount=1", "", flushed},
 }
@@ -232,9 +232,26 @@ func withoutLog(t *testing.T, path string) []extent.Extent {
 	return list
 }
 
+// newlyUsed asks xfs_db what became of a block that was free before recovery:
+// who carries out intents needs new blocks of trees and puts others into the
+// free lists, but never gives one to a file.
+func newlyUsed(t *testing.T, f *fileSystem, path string, off int64) {
+	t.Helper()
+	block := off / f.blockSize
+	block = block/f.agBlocks<<f.sb.agBlockLog() | block%f.agBlocks
+	use := run(t, "xfs_db", "-r", "-c", "blockget -n", "-c", fmt.Sprint("fsblock ", block), "-c", "blockuse", path)
+	t.Logf("in use behind the recovery and not before: %s", strings.TrimSpace(use))
+	for _, kind := range []string{"type freelist", "type bt"} {
+		if strings.Contains(use, kind) {
+			return
+		}
+	}
+	t.Errorf("byte %d is in use behind the recovery, and was not: %s", off, use)
+}
+
 // sameAfterRecovery lets the kernel recover a volume and a copy of what we find
 // in use of it, and compares what is in them. All that is in use behind the
-// recovery has to be in use for us.
+// recovery has to be in use for us, but for blocks that recovery itself takes.
 func sameAfterRecovery(t *testing.T, path string) (files map[string]string) {
 	t.Helper()
 	opened, file := openFile(t, path)
@@ -263,8 +280,12 @@ func sameAfterRecovery(t *testing.T, path string) (files map[string]string) {
 	if s := after.Info().State; s != filesystem.Clean {
 		t.Errorf("state %q behind the recovery", s)
 	}
-	if more := extent.Total(extent.Union(allocation(t, after), list)) - extent.Total(list); more != 0 {
-		t.Errorf("%d bytes are in use behind the recovery and were not", more)
+	size := after.Info().Size
+	still := extent.Union(extent.Invert(allocation(t, after), size), list)
+	for _, e := range extent.Invert(still, size) {
+		for off := e.Offset; off < e.End(); off += after.Info().BlockSize {
+			newlyUsed(t, after.(*fileSystem), whole, off)
+		}
 	}
 	os.Remove(whole)
 	os.Remove(copied)
@@ -275,7 +296,7 @@ func TestReplay(t *testing.T) {
 	behind, lost := 0, 0
 	for _, tt := range crashes {
 		t.Run(tt.name, func(t *testing.T) {
-			path := crash(t, tt.mib, tt.args, tt.options, tt.cut, 3)
+			path := crash(t, tt.mib, tt.args, tt.options, tt.cut, 2)
 			want := sameAfterRecovery(t, path)
 			// What the trees on the volume say is not enough.
 			opened, file := openFile(t, path)
@@ -307,8 +328,8 @@ func TestReplayRoundTheLog(t *testing.T) {
 			t.Skip("cannot mount")
 		}
 		across, split := 0, 0
-		for round := range 6 {
-			for i := range 1200 {
+		for round := range 5 {
+			for i := range 1000 {
 				name := filepath.Join(dir, fmt.Sprint("link", i))
 				os.Remove(name)
 				os.Symlink(strings.Repeat("x", 900+round), name)
@@ -340,7 +361,7 @@ func TestReplayRoundTheLog(t *testing.T) {
 			os.Remove(copied)
 		}
 		run(t, "umount", dir)
-		t.Logf("%q: %d of 6 logs go across the end, %d with a record that lies on both sides", args, across, split)
+		t.Logf("%q: %d of 5 logs go across the end, %d with a record that lies on both sides", args, across, split)
 		if across == 0 {
 			t.Errorf("%q: no log goes across the end", args)
 		}
