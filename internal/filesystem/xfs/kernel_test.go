@@ -26,8 +26,6 @@ func TestReplayVersion4(t *testing.T) {
 			{"not flushed", "-m crc=0 -l su=64k", "", unflushed},
 			{"first version of the log, copied", "-m crc=0 -l version=1", "", copied},
 			{"512, no lazy counters", "-m crc=0 -b size=512 -l lazy-count=0", "", flushed},
-			{"large records", "-m crc=0 -d agcount=1", ",logbsize=256k", flushed},
-			{"version 5", "-d agcount=2", "", flushed},
 		} {
 			t.Run(tt.name, func(t *testing.T) { sameAfterRecovery(t, crash(t, 60, tt.args, tt.options, tt.cut, 1)) })
 		}
