@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem/fstest"
 	"doppel.live/internal/partclone"
 )
 
@@ -50,7 +51,7 @@ func TestFixture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := allocation(t, f)
+	ours := fstest.Allocation(t, f)
 	if !slices.Equal(extent.Union(ours, theirs), ours) {
 		t.Error("partclone saved more than we find in use")
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // handmade is a volume to whose log records are written by hand.
@@ -25,7 +26,7 @@ type handmade struct {
 
 func makeLog(t testing.TB, args string) *handmade {
 	t.Helper()
-	p := load(t, makeVolume(t, 18, args))
+	p := fstest.Load(t, makeVolume(t, 18, args))
 	f, err := open(bytes.NewReader(p), int64(len(p)))
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +324,7 @@ func TestHandmade(t *testing.T) {
 				t.Errorf("%s, %s: %v", args, tt.name, err)
 				continue
 			}
-			allocation(t, opened)
+			fstest.Allocation(t, opened)
 			if more := (opened.Info().Used - before) / h.f.blockSize; more != tt.more || opened.Info().State != filesystem.Recovery {
 				t.Errorf("%s, %s: %d blocks more in use, want %d; state %q", args, tt.name, more, tt.more, opened.Info().State)
 			}
@@ -359,7 +360,7 @@ func TestNewerThanTheLog(t *testing.T) {
 		le.PutUint32(agf[groupCRC:], h.f.checksum(agf, groupCRC))
 		be.PutUint64(tree[treeLSN:], tt.lsn)
 		le.PutUint32(tree[treeCRC:], h.f.checksum(tree, treeCRC))
-		got, err := used(h.p)
+		got, err := fstest.Used(Open, h.p)
 		if tt.want != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,16 +11,8 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
-
-func load(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func TestOther(t *testing.T) {
 	for _, size := range []int{0, 1, 511, 512, 2048, 100000} {
@@ -35,7 +26,7 @@ func TestOther(t *testing.T) {
 func TestMounted(t *testing.T) {
 	for _, args := range []string{"", "-b size=1024 -m rmapbt=1", "-l su=64k", "-s size=4096"} {
 		path := makeVolume(t, 100, args)
-		dir, ok := mount(t, path, "")
+		dir, ok := fstest.Mount(t, path, "")
 		if !ok {
 			t.Skip("cannot mount")
 		}
@@ -48,12 +39,12 @@ func TestMounted(t *testing.T) {
 		f.Sync()
 		f.Close()
 		copied := filepath.Join(t.TempDir(), "mounted")
-		run(t, "cp", "--sparse=always", path, copied)
-		run(t, "umount", dir)
-		if opened, _ := openFile(t, copied); opened.Info().State != filesystem.Recovery {
+		fstest.Run(t, "cp", "--sparse=always", path, copied)
+		fstest.Run(t, "umount", dir)
+		if opened, _ := fstest.Open(t, copied, Open); opened.Info().State != filesystem.Recovery {
 			t.Errorf("%q: state %q while it is mounted", args, opened.Info().State)
 		}
-		if opened, _ := openFile(t, path); opened.Info().State != filesystem.Clean {
+		if opened, _ := fstest.Open(t, path, Open); opened.Info().State != filesystem.Clean {
 			t.Errorf("%q: state %q behind the unmount", args, opened.Info().State)
 		}
 	}
@@ -74,7 +65,7 @@ func roundTheLog(t *testing.T, args string) map[uint32]bool {
 	path := makeVolume(t, 100, args)
 	cycles := map[uint32]bool{}
 	for round := range 8 {
-		dir, ok := mount(t, path, "")
+		dir, ok := fstest.Mount(t, path, "")
 		if !ok {
 			t.Skip("cannot mount")
 		}
@@ -84,12 +75,12 @@ func roundTheLog(t *testing.T, args string) map[uint32]bool {
 			os.Remove(name)
 			os.Symlink(strings.Repeat("x", 900+round), name)
 			if i%100 == 99 {
-				run(t, "sync", "-f", dir)
+				fstest.Run(t, "sync", "-f", dir)
 			}
 		}
-		before := load(t, path)
-		run(t, "umount", dir)
-		after := load(t, path)
+		before := fstest.Load(t, path)
+		fstest.Run(t, "umount", dir)
+		after := fstest.Load(t, path)
 		for i, p := range [][]byte{before, after} {
 			f, err := open(bytes.NewReader(p), int64(len(p)))
 			if err != nil {
@@ -112,47 +103,23 @@ func roundTheLog(t *testing.T, args string) map[uint32]bool {
 	return cycles
 }
 
-// used opens a volume and collects its allocation.
-func used(p []byte) (int64, error) {
-	f, err := Open(bytes.NewReader(p), int64(len(p)))
-	if err != nil {
-		return 0, err
-	}
-	list, err := extent.Collect(f.Allocated())
-	return extent.Total(list), err
-}
-
 // TestDamage changes bytes of the structures that Allocated stands on: no
 // change may make the allocation smaller without an error, with checksums or
 // without.
 func TestDamage(t *testing.T) {
 	for _, args := range []string{"-d agcount=2", "-d agcount=2 -m crc=0"} {
 		path := makeVolume(t, 40, args)
-		if dir, ok := mount(t, path, ""); ok {
+		if dir, ok := fstest.Mount(t, path, ""); ok {
 			churn(t, dir)
-			run(t, "umount", dir)
+			fstest.Run(t, "umount", dir)
 		}
-		p := load(t, path)
-		want, err := used(p)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := fstest.Load(t, path)
 		f, err := open(bytes.NewReader(p), int64(len(p)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		rng := rand.New(rand.NewPCG(3, 4))
 		damage := func(what string, from, n int64) {
-			for off := from; off < from+n; off++ {
-				old := p[off]
-				p[off] ^= byte(1 + rng.IntN(255))
-				if got, err := used(p); err == nil && got < want {
-					t.Errorf("%q: %s damaged at byte %d: %d bytes in use, %d before, and no error", args, what, off, got, want)
-				} else if e := new(filesystem.FormatError); err != nil && !errors.As(err, &e) && !errors.Is(err, filesystem.ErrFormat) {
-					t.Errorf("%q: %s damaged at byte %d: %v", args, what, off, err)
-				}
-				p[off] = old
-			}
+			fstest.Damage(t, Open, p, fmt.Sprintf("%q: %s", args, what), from, n)
 		}
 		damage("superblock", 0, superSize)
 		for n := range f.agCount {
@@ -167,7 +134,7 @@ func TestDamage(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	whole := load(t, makeVolume(t, 40, "-m crc=0 -d agcount=2"))
+	whole := fstest.Load(t, makeVolume(t, 40, "-m crc=0 -d agcount=2"))
 	f, err := open(bytes.NewReader(whole), int64(len(whole)))
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +183,7 @@ func TestRefused(t *testing.T) {
 	for _, tt := range tests {
 		p := bytes.Clone(whole)
 		copy(p[tt.off:], tt.value)
-		_, err := used(p)
+		_, err := fstest.Used(Open, p)
 		e := new(filesystem.FormatError)
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) || e.Offset < 0 || e.Offset >= int64(len(p)) {
 			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
@@ -227,10 +194,10 @@ func TestRefused(t *testing.T) {
 // FuzzOpen puts hostile bytes at the start of a sound volume, and anywhere.
 func FuzzOpen(f *testing.F) {
 	for _, args := range []string{"-m crc=0 -d agcount=1 -b size=512", "-m crc=0 -d agcount=2", "-d agcount=1"} {
-		p := load(f, makeVolume(f, 40, args))
+		p := fstest.Load(f, makeVolume(f, 40, args))
 		f.Add(p[:16<<10], uint32(0), []byte{}) // the head of group 0 and its tree
 	}
-	whole := load(f, makeVolume(f, 18, "-m crc=0 -d agcount=1"))
+	whole := fstest.Load(f, makeVolume(f, 18, "-m crc=0 -d agcount=1"))
 	f.Fuzz(func(t *testing.T, head []byte, off uint32, change []byte) {
 		p := bytes.Clone(whole)
 		copy(p, head)

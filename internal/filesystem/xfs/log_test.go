@@ -40,7 +40,7 @@ func TestLogprint(t *testing.T) {
 			if err := os.WriteFile(path, h.p, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out := run(t, "xfs_logprint", "-t", path)
+			out := fstest.Run(t, "xfs_logprint", "-t", path)
 			m := regexp.MustCompile(`log tail: (\d+) head: (\d+) state: (\S+)`).FindStringSubmatch(out)
 			if m == nil {
 				t.Fatalf("xfs_logprint prints %s", out)
@@ -70,7 +70,7 @@ func TestDamagedLog(t *testing.T) {
 			h.commit(2 + id)
 			h.record()
 		}
-		if now, err := used(h.p); err != nil || now != h.f.info.Used+10*h.f.blockSize {
+		if now, err := fstest.Used(Open, h.p); err != nil || now != h.f.info.Used+10*h.f.blockSize {
 			t.Fatalf("%d bytes in use, %d before: %v", now, h.f.info.Used, err)
 		}
 		at := h.f.log.offset + h.tail.at*basicBlock

@@ -30,7 +30,8 @@ import (
 // wrote it, with itself as zero; 260 of each block more that has words for data,
 // which are fewer than there are blocks where h_len is less than h_size; then
 // the data as they lie in the log. Where it is zero it was not made, as by old
-// kernels, and by mkfs.xfs, whose only record is that of an unmount.
+// kernels, and by mkfs.xfs, whose only record is that of an unmount. A log of
+// version 4 without checksums is believed where its parts fit each other.
 type record struct {
 	place
 	head   []byte // all its blocks

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // tail gives the records of a log from its end on backwards.
@@ -31,7 +32,7 @@ func unwrite(f *fileSystem, p []byte, at place, n int64) {
 	for i := range n {
 		b := f.log.move(at, i)
 		block := p[f.log.offset+b.at*basicBlock:][:basicBlock]
-		copy(block, noise(rng, basicBlock))
+		copy(block, fstest.Noise(rng, basicBlock))
 		be.PutUint32(block, b.cycle-1)
 	}
 }
@@ -41,7 +42,7 @@ func unwrite(f *fileSystem, p []byte, at place, n int64) {
 // there, and so do we.
 func TestTorn(t *testing.T) {
 	path := crash(t, 100, "-l size=6m -d agcount=2", "", flushed, 3)
-	whole := load(t, path)
+	whole := fstest.Load(t, path)
 	f, err := open(bytes.NewReader(whole), int64(len(whole)))
 	if err != nil {
 		t.Fatal(err)

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // TestTwoLevels makes a tree of two levels in a volume of version 4, which few
 // kernels still mount: a node and two leaves, written by hand.
 func TestTwoLevels(t *testing.T) {
-	p := load(t, makeVolume(t, 40, "-m crc=0 -d agcount=1"))
+	p := fstest.Load(t, makeVolume(t, 40, "-m crc=0 -d agcount=1"))
 	f, err := open(bytes.NewReader(p), int64(len(p)))
 	if err != nil {
 		t.Fatal(err)
@@ -42,12 +43,12 @@ func TestTwoLevels(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []extent.Extent{{Length: (first + 2) * 4096}, {Offset: (first + 7) * 4096, Length: 3 * 4096}}
-	if list := allocation(t, f); !slices.Equal(list, want) {
+	if list := fstest.Allocation(t, f); !slices.Equal(list, want) {
 		t.Errorf("in use is %v, want %v", list, want)
 	}
 	for what, second := range map[string]int64{"where at least": first, "not level 0": g.root, "has a block": g.length} {
 		words(block(g.root)[end+4:], second)
-		if _, err := used(p); err == nil || !strings.Contains(err.Error(), what) {
+		if _, err := fstest.Used(Open, p); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("the second pointer is %d: %v, want %q", second, err, what)
 		}
 	}

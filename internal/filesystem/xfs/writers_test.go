@@ -1,6 +1,8 @@
 package xfs
 
 import (
+	"doppel.live/internal/filesystem/fstest"
+
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,8 +17,8 @@ import (
 // The volume lies in a file of an ext4, which is frozen for the moment of the
 // copy, so that all of it is of one moment.
 func TestReplayUnderWrites(t *testing.T) {
-	tool(t, "fsfreeze")
-	tool(t, "mkfs.ext4")
+	fstest.Tool(t, "fsfreeze")
+	fstest.Tool(t, "mkfs.ext4")
 	lower := filepath.Join(t.TempDir(), "lower")
 	if err := os.WriteFile(lower, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -24,15 +26,15 @@ func TestReplayUnderWrites(t *testing.T) {
 	if err := os.Truncate(lower, 200<<20); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "mkfs.ext4", "-q", "-O", "^has_journal", lower)
+	fstest.Run(t, "mkfs.ext4", "-q", "-O", "^has_journal", lower)
 	below := t.TempDir()
 	if out, err := exec.Command("mount", "-o", "loop", lower, below).CombinedOutput(); err != nil {
 		t.Skipf("cannot mount: %s", out)
 	}
 	defer exec.Command("umount", below).Run()
 	volume := filepath.Join(below, "volume")
-	run(t, "cp", makeVolume(t, 100, "-m rmapbt=1 -d agcount=2"), volume)
-	dir, ok := mount(t, volume, "")
+	fstest.Run(t, "cp", makeVolume(t, 100, "-m rmapbt=1 -d agcount=2"), volume)
+	dir, ok := fstest.Mount(t, volume, "")
 	if !ok {
 		t.Skip("cannot mount")
 	}
@@ -51,7 +53,7 @@ func TestReplayUnderWrites(t *testing.T) {
 				name := filepath.Join(dir, fmt.Sprint("w", w, "-", i%120))
 				os.Remove(name)
 				if f, err := os.Create(name); err == nil {
-					f.Write(noise(rng, rng.Int64N(20000)))
+					f.Write(fstest.Noise(rng, rng.Int64N(20000)))
 					f.Sync()
 					f.Close()
 				}
@@ -84,9 +86,9 @@ func TestReplayUnderWrites(t *testing.T) {
 	for i := range 3 {
 		copied := filepath.Join(t.TempDir(), "copied")
 		<-removing
-		run(t, "fsfreeze", "-f", below)
+		fstest.Run(t, "fsfreeze", "-f", below)
 		out, err := exec.Command("cp", "--sparse=always", volume, copied).CombinedOutput()
-		run(t, "fsfreeze", "-u", below)
+		fstest.Run(t, "fsfreeze", "-u", below)
 		if err != nil {
 			t.Fatalf("%s", out)
 		}
@@ -96,7 +98,7 @@ func TestReplayUnderWrites(t *testing.T) {
 	}
 	close(stop)
 	writers.Wait()
-	run(t, "umount", dir)
+	fstest.Run(t, "umount", dir)
 	t.Logf("%d intents were not done when the volumes were cut", intents)
 }
 
@@ -104,7 +106,7 @@ func TestReplayUnderWrites(t *testing.T) {
 func unfinished(t *testing.T, path string) int {
 	t.Helper()
 	open := map[string]bool{}
-	for _, m := range regexp.MustCompile(`\b([ERCB][FUM]?)(I|D):.*id: ?(\S+)`).FindAllStringSubmatch(run(t, "xfs_logprint", "-t", path), -1) {
+	for _, m := range regexp.MustCompile(`\b([ERCB][FUM]?)(I|D):.*id: ?(\S+)`).FindAllStringSubmatch(fstest.Run(t, "xfs_logprint", "-t", path), -1) {
 		if name := m[1] + m[3]; m[2] == "I" {
 			open[name] = true
 		} else {

@@ -2,10 +2,7 @@ package xfs
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -20,6 +17,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // cases are parameters of mkfs.xfs, each on a volume of mib MiB. Not every
@@ -70,37 +68,6 @@ var cases = []struct {
 	{"large directory blocks", 64, "-n size=65536"},
 }
 
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
-func run(t testing.TB, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(tool(t, args[0]), args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-// noise is garbage of n bytes.
-func noise(rng *rand.Rand, n int64) []byte {
-	p := make([]byte, n+7)
-	for i := int64(0); i < n; i += 8 {
-		le.PutUint64(p[i:], rng.Uint64())
-	}
-	return p[:n]
-}
-
 // makeVolume runs mkfs.xfs on a new file, which gets a few files by a
 // prototype so that volumes which cannot be mounted are not empty.
 func makeVolume(t testing.TB, mib int64, args string) string {
@@ -120,7 +87,7 @@ func makeVolume(t testing.TB, mib int64, args string) string {
 	proto.WriteString("/none\n0 0\nd--755 0 0\n")
 	for i := range 40 {
 		name := filepath.Join(dir, fmt.Sprint("p", i))
-		if err := os.WriteFile(name, noise(rng, rng.Int64N(100000)), 0o644); err != nil {
+		if err := os.WriteFile(name, fstest.Noise(rng, rng.Int64N(100000)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&proto, "p%d ---644 0 0 %s\n", i, name)
@@ -130,25 +97,8 @@ func makeVolume(t testing.TB, mib int64, args string) string {
 		t.Fatal(err)
 	}
 	words := []string{"mkfs.xfs", "--unsupported", "-q", "-f", "-L", "Tëst", "-p", filepath.Join(dir, "proto")}
-	run(t, append(append(words, strings.Fields(args)...), path)...)
+	fstest.Run(t, append(append(words, strings.Fields(args)...), path)...)
 	return path
-}
-
-// mount mounts a volume and gives the directory; ok is false where this
-// process or this kernel cannot.
-func mount(t testing.TB, path, options string) (dir string, ok bool) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		return "", false
-	}
-	dir = t.TempDir()
-	out, err := exec.Command("mount", "-t", "xfs", "-o", "loop"+options, path, dir).CombinedOutput()
-	if err != nil {
-		t.Logf("cannot mount: %s", bytes.TrimSpace(out))
-		return "", false
-	}
-	t.Cleanup(func() { exec.Command("umount", dir).Run() })
-	return dir, true
 }
 
 // churn writes and removes files so that free space is in many pieces.
@@ -157,117 +107,30 @@ func churn(t testing.TB, dir string) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for i := range 200 {
 		// A full volume is as good as one with room.
-		os.WriteFile(filepath.Join(dir, fmt.Sprint("g", i)), noise(rng, rng.Int64N(60000)), 0o644)
+		os.WriteFile(filepath.Join(dir, fmt.Sprint("g", i)), fstest.Noise(rng, rng.Int64N(60000)), 0o644)
 	}
-	run(t, "sync", "-f", dir)
+	fstest.Run(t, "sync", "-f", dir)
 	for i := 0; i < 200; i += 2 {
 		os.Remove(filepath.Join(dir, fmt.Sprint("g", i)))
 	}
-	os.WriteFile(filepath.Join(dir, "holes"), noise(rng, 700_000), 0o644)
+	os.WriteFile(filepath.Join(dir, "holes"), fstest.Noise(rng, 700_000), 0o644)
 	exec.Command("cp", "--reflink=always", filepath.Join(dir, "holes"), filepath.Join(dir, "shared")).Run()
 	if f, err := os.OpenFile(filepath.Join(dir, "shared"), os.O_WRONLY, 0); err == nil {
-		f.WriteAt(noise(rng, 100_000), 300_000) // copied on write
+		f.WriteAt(fstest.Noise(rng, 100_000), 300_000) // copied on write
 		f.Close()
 	}
 	if f, err := os.Create(filepath.Join(dir, "punched")); err == nil {
 		for i := range int64(400) {
-			f.WriteAt(noise(rng, 4096), i*12288)
+			f.WriteAt(fstest.Noise(rng, 4096), i*12288)
 		}
 		f.Close()
 	}
-}
-
-func openFile(t testing.TB, path string) (filesystem.FileSystem, *os.File) {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { file.Close() })
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	opened, err := Open(file, st.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened, file
-}
-
-// allocation collects and checks what Allocated gives.
-func allocation(t testing.TB, opened filesystem.FileSystem) []extent.Extent {
-	t.Helper()
-	list, err := extent.Collect(opened.Allocated())
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := opened.Info()
-	if err := extent.Validate(list, info.Size); err != nil {
-		t.Fatal(err)
-	}
-	if used := extent.Total(list); used != info.Used {
-		t.Errorf("Used %d, extents hold %d", info.Used, used)
-	}
-	return list
-}
-
-// copyAllocated copies the extents of file onto a new volume whose free
-// extents are full of garbage, the large ones at both ends.
-func copyAllocated(t testing.TB, file *os.File, list []extent.Extent) string {
-	t.Helper()
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "copy")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if err := out.Truncate(st.Size()); err != nil {
-		t.Fatal(err)
-	}
-	garbage := noise(rand.New(rand.NewPCG(7, 8)), 1<<20)
-	for _, e := range extent.Invert(list, st.Size()) {
-		n := min(e.Length, int64(len(garbage)))
-		for _, at := range []int64{e.Offset, e.End() - n} {
-			if _, err := out.WriteAt(garbage[:n], at); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for _, e := range list {
-		if _, err := io.Copy(io.NewOffsetWriter(out, e.Offset), io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
-}
-
-// sums are the checksums of all files below a directory.
-func sums(t testing.TB, dir string) map[string][32]byte {
-	t.Helper()
-	out := map[string][32]byte{}
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(p)
-		out[strings.TrimPrefix(p, dir)] = sha256.Sum256(b)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 // numbers are fields that xfs_db prints, from one place.
 func numbers(t testing.TB, path, place string, names ...string) []int64 {
 	t.Helper()
-	out := run(t, "xfs_db", "-r", "-c", place, "-c", "print "+strings.Join(names, " "), path)
+	out := fstest.Run(t, "xfs_db", "-r", "-c", place, "-c", "print "+strings.Join(names, " "), path)
 	var list []int64
 	for _, m := range regexp.MustCompile(`(?m)^\w+ = (\d+)$`).FindAllStringSubmatch(out, -1) {
 		n, _ := strconv.ParseInt(m[1], 10, 64)
@@ -285,7 +148,7 @@ func numbers(t testing.TB, path, place string, names ...string) []int64 {
 func freeByXFS(t testing.TB, path string) (free []extent.Extent, listed, trees int64) {
 	t.Helper()
 	sb := numbers(t, path, "sb 0", "agcount", "agblocks", "blocksize", "dblocks", "fdblocks")
-	for _, line := range strings.Split(run(t, "xfs_db", "-r", "-c", "freesp -c -d", path), "\n") {
+	for _, line := range strings.Split(fstest.Run(t, "xfs_db", "-r", "-c", "freesp -c -d", path), "\n") {
 		var group, block, count int64
 		if n, _ := fmt.Sscan(line, &group, &block, &count); n == 3 && len(strings.Fields(line)) == 3 {
 			free = append(free, extent.Extent{Offset: (group*sb[1] + block) * sb[2], Length: count * sb[2]})
@@ -299,20 +162,20 @@ func freeByXFS(t testing.TB, path string) (free []extent.Extent, listed, trees i
 }
 
 func TestMatrix(t *testing.T) {
-	tool(t, "mkfs.xfs")
+	fstest.Tool(t, "mkfs.xfs")
 	mounted := 0
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
 			path := makeVolume(t, tt.mib, tt.args)
 			want := map[string][32]byte{}
-			if dir, ok := mount(t, path, ""); ok {
+			if dir, ok := fstest.Mount(t, path, ""); ok {
 				churn(t, dir)
-				want = sums(t, dir)
-				run(t, "umount", dir)
+				want = fstest.TreeSums(t, dir)
+				fstest.Run(t, "umount", dir)
 				mounted++
 			}
-			opened, file := openFile(t, path)
-			list := allocation(t, opened)
+			opened, file := fstest.Open(t, path, Open)
+			list := fstest.Allocation(t, opened)
 			info := opened.Info()
 			if info.State != filesystem.Clean || info.Label != "Tëst" || info.Type != "xfs" {
 				t.Errorf("info %+v", info)
@@ -326,19 +189,19 @@ func TestMatrix(t *testing.T) {
 			if !slices.Equal(extent.Union(free, ours), free) {
 				t.Error("not all is free that we find free")
 			}
-			copied := copyAllocated(t, file, list)
-			run(t, "xfs_repair", "-n", "-o", "force_geometry", copied)
+			copied := fstest.CopyAllocated(t, file, list)
+			fstest.Run(t, "xfs_repair", "-n", "-o", "force_geometry", copied)
 			if len(want) == 0 {
 				return
 			}
-			dir, ok := mount(t, copied, ",ro,norecovery")
+			dir, ok := fstest.Mount(t, copied, ",ro,norecovery")
 			if !ok {
 				t.Fatal("the copy cannot be mounted")
 			}
-			if !maps.Equal(sums(t, dir), want) {
+			if !maps.Equal(fstest.TreeSums(t, dir), want) {
 				t.Errorf("the files of the copy (of %d) are not the same", len(want))
 			}
-			run(t, "umount", dir)
+			fstest.Run(t, "umount", dir)
 		})
 	}
 	t.Logf("%d of %d were mounted", mounted, len(cases))
@@ -350,18 +213,18 @@ func TestMatrix(t *testing.T) {
 // the trees but their roots. They hold no files, but what is in use they are.
 // partclone sleeps for seconds: all of it runs at the same time.
 func TestAgainstPartclone(t *testing.T) {
-	tool(t, "partclone.xfs")
+	fstest.Tool(t, "partclone.xfs")
 	var wg sync.WaitGroup
 	for _, tt := range cases {
 		if !strings.Contains(tt.name, "default") && !strings.Contains(tt.name, "1k") && !strings.Contains(tt.name, "version 4") && !strings.Contains(tt.name, "group") {
 			continue
 		}
 		path := makeVolume(t, tt.mib, tt.args)
-		if dir, ok := mount(t, path, ""); ok {
+		if dir, ok := fstest.Mount(t, path, ""); ok {
 			churn(t, dir)
-			run(t, "umount", dir)
+			fstest.Run(t, "umount", dir)
 		}
-		opened, _ := openFile(t, path)
+		opened, _ := fstest.Open(t, path, Open)
 		info := opened.Info()
 		_, listed, trees := freeByXFS(t, path)
 		wg.Go(func() {
