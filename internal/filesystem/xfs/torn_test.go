@@ -41,7 +41,7 @@ func unwrite(f *fileSystem, p []byte, at place, n int64) {
 // blocks of what was under way and others not. The kernel cuts the log off
 // there, and so do we.
 func TestTorn(t *testing.T) {
-	path := crash(t, 100, "-l size=6m -d agcount=2", "", flushed, 3)
+	path := crash(t, 72, "-l size=6m -d agcount=2", "", flushed, 3)
 	whole := fstest.Load(t, path)
 	f, err := open(bytes.NewReader(whole), int64(len(whole)))
 	if err != nil {
@@ -54,9 +54,6 @@ func TestTorn(t *testing.T) {
 		end  place
 	}{
 		{"last block", func(p []byte) { unwrite(f, p, f.log.move(f.logEnd.head, -1), 1) }, last[0].place},
-		{"half of the last record", func(p []byte) {
-			unwrite(f, p, f.log.move(last[0].place, last[0].length/2), last[0].length-last[0].length/2)
-		}, last[0].place},
 		{"head of the last record", func(p []byte) { unwrite(f, p, last[0].place, 1) }, last[0].place},
 		{"last record", func(p []byte) { unwrite(f, p, last[0].place, last[0].length) }, last[0].place},
 		{"a block of the third last record", func(p []byte) { unwrite(f, p, f.log.move(last[2].place, 3), 1) }, last[2].place},
@@ -66,7 +63,6 @@ func TestTorn(t *testing.T) {
 			unwrite(f, p, f.log.move(last[3].place, 2), 1)
 		}, last[3].place},
 		{"a byte of the last record", func(p []byte) { p[f.log.offset+f.log.move(last[0].place, 1).at*basicBlock+77] ^= 1 }, last[0].place},
-		{"a byte of the fifth last record", func(p []byte) { p[f.log.offset+f.log.move(last[4].place, 1).at*basicBlock+77] ^= 1 }, last[4].place},
 		{"bytes of the second and the eighth last record", func(p []byte) {
 			p[f.log.offset+f.log.move(last[1].place, 1).at*basicBlock+77] ^= 1
 			p[f.log.offset+f.log.move(last[7].place, 1).at*basicBlock+77] ^= 1
