@@ -41,6 +41,11 @@ type File struct {
 	LinkTarget string  // of a symbolic link
 	Device     uint64  // of a device node: major<<32 | minor
 	Content    Content // nil where there is none: directories, links, devices
+	// Metadata gives the extents of the volume that hold what describes the
+	// file: its inode or MFT record, the map of its blocks, the blocks of a
+	// directory, attributes. They are in no order and may be parts of blocks
+	// that belong to many files. nil where the reader does not tell.
+	Metadata iter.Seq2[extent.Extent, error]
 }
 
 // Content is where the data of a file lies.
@@ -49,6 +54,8 @@ type Content interface {
 	// written, io.EOF at its end. It wraps ErrContent where only Runs works.
 	io.ReaderAt
 	// Runs gives where the data lies, ascending by Offset. Holes are left out.
+	// Blocks are whole, and those behind the end of the file are among them: a
+	// run may end behind Size, or begin there.
 	Runs() iter.Seq2[Run, error]
 }
 

@@ -1,11 +1,14 @@
 // Package ext finds the blocks in use of ext2, ext3 and ext4 by their block
-// bitmaps. It does not read files, and it repairs nothing.
+// bitmaps, and lists and reads their files. It repairs nothing.
 //
 // All block sizes from 1 to 64 KiB, 64bit, flex_bg, meta_bg, bigalloc,
 // sparse_super and sparse_super2, uninitialised groups, both sizes of group
-// descriptors. Checksums of superblock, descriptors and bitmaps are verified
-// where the file system has them. Not supported: the compression of ext2, and
-// features that this package does not know.
+// descriptors. Checksums are verified where the file system has them: of
+// superblock, descriptors and bitmaps, of inodes, extent trees and directories.
+// Files lie in extents, maps of blocks, or their inodes. Of what is encrypted
+// the names are shown as bytes, and only the places of the contents are known.
+// Not supported: the compression of ext2, features that this package does not
+// know, and extended attributes but those with inline data.
 //
 // A file system that was not unmounted is read as it will be after recovery:
 // through its journal, replayed in memory. Journals on other devices and fast

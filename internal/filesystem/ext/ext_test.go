@@ -275,7 +275,7 @@ func sums(t testing.TB, path string) map[string][32]byte {
 			return err
 		}
 		b, err := os.ReadFile(p)
-		out[strings.TrimPrefix(p, dir)] = sha256.Sum256(b)
+		out[strings.TrimPrefix(p, dir+"/")] = sha256.Sum256(b)
 		return err
 	})
 	if err != nil {

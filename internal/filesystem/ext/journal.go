@@ -30,11 +30,6 @@ type journal struct {
 	wrote map[int64]logged // block of the file system → what recovery will write there
 }
 
-// span is a run of the journal's blocks on the volume.
-type span struct {
-	logical, physical, length int64 // blocks
-}
-
 // logged is one data block in the log.
 type logged struct {
 	block       int64 // of the log

@@ -19,7 +19,8 @@ const (
 // superblock is the primary superblock, as read.
 type superblock []byte
 
-func (s superblock) blocks() uint64         { return s.wide(0x04, 0x150) } // s_blocks_count
+func (s superblock) blocks() uint64         { return s.wide(0x04, 0x150) }        // s_blocks_count
+func (s superblock) inodes() int64          { return int64(le.Uint32(s[0x00:])) } // s_inodes_count
 func (s superblock) firstDataBlock() int64  { return int64(le.Uint32(s[0x14:])) }
 func (s superblock) logBlockSize() uint32   { return le.Uint32(s[0x18:]) }
 func (s superblock) logClusterSize() uint32 { return le.Uint32(s[0x1C:]) }
@@ -62,6 +63,14 @@ func (s superblock) feature(off int) uint32 {
 		return 0
 	}
 	return le.Uint32(s[off:])
+}
+
+// firstInode is s_first_ino: those before it are the file system's own.
+func (s superblock) firstInode() int64 {
+	if s.revision() == 0 {
+		return 11
+	}
+	return int64(le.Uint32(s[0x54:]))
 }
 
 // inodeSize is s_inode_size, in bytes.

@@ -58,16 +58,40 @@ func (r Padded) ReadAt(p []byte, off int64) (int, error) {
 // four times the input. It is the body of a fuzz target.
 func Hostile(t testing.TB, open filesystem.Opener, p []byte, size int64) {
 	t.Helper()
+	bounded(t, len(p), func() { hostile(t, open, p, size) })
+}
+
+// HostileFiles opens a volume of any content and lists up to 300 of its files,
+// within the same limits.
+func HostileFiles(t testing.TB, open filesystem.Opener, p []byte, size int64) {
+	t.Helper()
+	bounded(t, len(p), func() {
+		opened, err := open(Padded(p), size)
+		if err != nil {
+			return
+		}
+		for f, err := range opened.(filesystem.Lister).Files() { // it must end
+			if err == nil && (f == nil || f.Path == "" || f.Size < 0) {
+				t.Fatalf("a file: %+v", f)
+			}
+		}
+		Listing(t, opened.(filesystem.Lister), 300)
+	})
+}
+
+// bounded calls do for an input of n bytes, and holds it to the limits.
+func bounded(t testing.TB, n int, do func()) {
+	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start := time.Now()
-	hostile(t, open, p, size)
+	do()
 	if took := time.Since(start); took > 5*time.Second { // a second on an idle machine
 		t.Errorf("it took %v", took)
 	}
 	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20+8*uint64(len(p)) { // twice: opened and listed
-		t.Errorf("%d bytes were allocated for %d", got, len(p))
+	if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20+8*uint64(n) { // twice: opened and listed
+		t.Errorf("%d bytes were allocated for %d", got, n)
 	}
 }
 
