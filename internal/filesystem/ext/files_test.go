@@ -115,7 +115,7 @@ func TestFiles(t *testing.T) {
 			dir, _ = fstest.Mount(t, path, ",ro,noatime")
 			opened, _ := fstest.Open(t, path, Open)
 			l := opened.(filesystem.Lister)
-			fstest.Tree{Permissions: true, Links: true, Changed: true, Folders: true}.Same(t, l, dir, nil)
+			fstest.Tree{Permissions: true, Links: true, Changed: true, Created: true, Folders: true}.Same(t, l, dir, nil)
 			want := fstest.TreeSums(t, dir)
 			if got := fstest.FileSums(t, l); len(want) < 500 || !maps.Equal(got, want) {
 				t.Errorf("the contents of %d files are not those of %d", len(got), len(want))

@@ -23,7 +23,8 @@ import (
 type Tree struct {
 	Permissions bool          // and owners
 	Links       bool          // numbers of them and of inodes
-	Changed     bool          // times of change, and of birth where the kernel tells it
+	Changed     bool          // times of change and of access
+	Created     bool          // times of birth
 	Folders     bool          // the sizes of directories
 	Precision   time.Duration // of times; 0 is all of them
 }
@@ -97,9 +98,9 @@ func (o Tree) describe(f *filesystem.File) string {
 	}
 	if o.Changed {
 		s += fmt.Sprintf(", changed %s, read %s", o.moment(f.Changed), o.moment(f.Accessed))
-		if !f.Created.IsZero() {
-			s += ", made " + o.moment(f.Created)
-		}
+	}
+	if o.Created && !f.Created.IsZero() {
+		s += ", made " + o.moment(f.Created)
 	}
 	return s
 }
@@ -239,7 +240,7 @@ func Listing(t testing.TB, l filesystem.Lister, limit int) (files map[string]str
 		}
 		errs = append(errs, err)
 	}
-	full := Tree{Permissions: true, Links: true, Changed: true, Folders: true}
+	full := Tree{Permissions: true, Links: true, Changed: true, Created: true, Folders: true}
 	for f, err := range l.Files() {
 		if limit--; limit < 0 {
 			break

@@ -1,11 +1,17 @@
 // Package ntfs finds the clusters in use of NTFS: those that $Bitmap marks,
-// and those that the runs of any MFT record in use name. It does not read
-// files for others, and it repairs nothing.
+// and those that the runs of any MFT record in use name. It lists and reads
+// files, with their streams, compressed or not. It repairs nothing.
 //
 // Clusters from 512 bytes to 2 MiB, sectors from 512 to 4096 bytes, $MFT and
 // $Bitmap in any number of pieces, with attribute lists. What lies behind the
 // last cluster counts as used: the copy of the boot sector is there. Not
 // supported: versions other than 1.2, 3.0 and 3.1.
+//
+// Of files that are encrypted, deduplicated, compressed by WOF (as of
+// CompactOS) or kept in a cloud only the places are known. Links, junctions and
+// the special files of the Windows subsystem for Linux are understood, those of
+// Interix are files with a strange content. Not supported: owners and
+// permissions, case sensitivity of directories, extended attributes.
 //
 // $LogFile is not replayed, since what its entries mean is not published. A
 // volume whose $LogFile holds changes is in state Recovery, one to which a
@@ -18,7 +24,8 @@
 // The layout is that of "New Technologies File System (NTFS)" of the libfsntfs
 // documentation, of Microsoft's pages on the Master File Table ("Multi-sector
 // header structure", "File record segment header", "Attribute record header")
-// and of volumes made by mkntfs.
+// and of volumes made by mkntfs; that of compressed units, of [MS-XCA] and of
+// what ntfs-3g writes; that of reparse points, of [MS-FSCC] section 2.1.2.
 package ntfs
 
 import (

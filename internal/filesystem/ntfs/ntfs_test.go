@@ -21,6 +21,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // cases are parameters of mkntfs, each on a volume of size bytes.
@@ -180,19 +181,19 @@ func sums(t testing.TB, path string) map[string][32]byte {
 	defer unmount()
 	out := map[string][32]byte{}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || !d.Type().IsRegular() && !d.IsDir() {
 			return err
 		}
 		list := make([]byte, 4096)
 		n, _ := unix.Lgetxattr(p, "system.ntfs_streams", list) // named streams: not every ntfs-3g has this
-		for _, name := range append(strings.Split(string(list[:max(n, 0)]), "\x00"), "stream", "of a folder") {
+		for _, name := range append(strings.Split(string(list[:max(n, 0)]), "\x00"), "stream", "of a folder", "of a stream") {
 			if b, err := os.ReadFile(p + ":" + name); err == nil && name != "" {
-				out[strings.TrimPrefix(p, dir)+":"+name] = sha256.Sum256(b)
+				out[strings.TrimPrefix(p, dir+"/")+":"+name] = sha256.Sum256(b)
 			}
 		}
 		if d.Type().IsRegular() {
 			b, err := os.ReadFile(p)
-			out[strings.TrimPrefix(p, dir)] = sha256.Sum256(b)
+			out[strings.TrimPrefix(p, dir+"/")] = sha256.Sum256(b)
 			return err
 		}
 		return nil
@@ -296,13 +297,16 @@ func sameFiles(t *testing.T, path string, file *os.File, list []extent.Extent) {
 	if got := sums(t, copied); !maps.Equal(got, want) {
 		t.Errorf("the files of the copy (%d of %d) are not the same", len(got), len(want))
 	}
+	f, _ := openFile(t, path)
+	if got := fstest.FileSums(t, withoutSystem{f}); !maps.Equal(got, want) {
+		t.Errorf("we read %d files, not the %d of ntfs-3g", len(got), len(want))
+	}
 	c, err := os.Open(copied)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	was, is := make([]byte, 512), make([]byte, 512)
-	f, _ := openFile(t, path)
 	for _, at := range []int64{f.boot.size(), f.size - f.boot.sector} {
 		file.ReadAt(was, at)
 		c.ReadAt(is, at)

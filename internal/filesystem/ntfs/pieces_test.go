@@ -279,6 +279,7 @@ func TestFragmentedMFT(t *testing.T) {
 	if len(f.mft.runs) < 100 || list == nil {
 		t.Error("$MFT is not in enough pieces")
 	}
+	everyCluster(t, f)
 	sameFiles(t, path, file, allocation(t, f))
 }
 

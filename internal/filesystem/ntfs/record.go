@@ -7,15 +7,17 @@ import (
 
 // The types of attributes that matter here.
 const (
-	attrAttributeList     = 0x20
-	attrFileName          = 0x30
-	attrVolumeName        = 0x60
-	attrVolumeInformation = 0x70
-	attrData              = 0x80
-	attrIndexRoot         = 0x90
-	attrIndexAllocation   = 0xA0
-	attrBitmap            = 0xB0
-	attrEnd               = 0xFFFFFFFF
+	attrStandardInformation = 0x10
+	attrAttributeList       = 0x20
+	attrFileName            = 0x30
+	attrVolumeName          = 0x60
+	attrVolumeInformation   = 0x70
+	attrData                = 0x80
+	attrIndexRoot           = 0x90
+	attrIndexAllocation     = 0xA0
+	attrBitmap              = 0xB0
+	attrReparsePoint        = 0xC0
+	attrEnd                 = 0xFFFFFFFF
 )
 
 // record is an MFT record with its fixups undone.
@@ -25,16 +27,18 @@ const (
 //	0x06  2  its length, in 16-bit words
 //	0x10  2  sequence number
 //	0x14  2  offset of the first attribute
-//	0x16  2  flags: 1 in use
+//	0x16  2  flags: 1 in use, 2 a directory
 //	0x18  4  bytes in use
 //	0x20  8  base record, where this one only holds attributes of another
 type record struct {
 	data   []byte
 	offset int64 // bytes from the start of the volume, for messages
+	number int64 // of the record; 0 where nobody asks
 }
 
 func (r record) sequence() uint16 { return le.Uint16(r.data[0x10:]) }
 func (r record) inUse() bool      { return le.Uint16(r.data[0x16:])&1 != 0 }
+func (r record) directory() bool  { return le.Uint16(r.data[0x16:])&2 != 0 }
 func (r record) base() reference  { return reference(le.Uint64(r.data[0x20:])) }
 
 // reference names an MFT record: its number, and the sequence number that it
@@ -52,7 +56,7 @@ func parseRecord(p []byte, offset int64) (record, error) {
 	if err := undoFixups(p); err != nil {
 		return record{}, formatError(offset, "MFT record: %v", err)
 	}
-	rec := record{p, offset}
+	rec := record{data: p, offset: offset}
 	if first, used := int64(le.Uint16(p[0x14:])), int64(le.Uint32(p[0x18:])); first < 0x28 || first%8 != 0 || used > int64(len(p)) || first > used {
 		return record{}, formatError(offset, "MFT record with attributes from %d to %d", first, used)
 	}
@@ -93,6 +97,10 @@ func undoFixups(p []byte) error {
 //	         0x4000 encrypted,                      0x38  8  bytes that were written
 //	         0x8000 sparse
 type attribute []byte
+
+// place is where an attribute of the record begins, in bytes from the start of
+// the record: it is cut from the record's bytes, and reaches up to their end.
+func (r record) place(a attribute) int64 { return int64(cap(r.data) - cap(a)) }
 
 func (a attribute) kind() uint32      { return le.Uint32(a) }
 func (a attribute) nonResident() bool { return a[8] != 0 }

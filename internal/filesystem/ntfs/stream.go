@@ -328,6 +328,7 @@ func (f *fileSystem) readRecord(number int64) (record, error) {
 		done += n
 	}
 	rec, err := parseRecord(p, off)
+	rec.number = number
 	if err == nil && !rec.inUse() {
 		err = formatError(off, "MFT record %d is not in use", number)
 	}
