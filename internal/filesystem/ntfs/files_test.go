@@ -477,6 +477,52 @@ func TestNoContent(t *testing.T) {
 	}
 }
 
+// TestInitialized says of a file that only its first 40000 bytes were written,
+// as Windows does of one that it made longer; of ntfs-3g, none is.
+func TestInitialized(t *testing.T) {
+	path := makeVolume(t, 12<<20, "")
+	dir, unmount := mount(t, path, "")
+	content := noise(rand.New(rand.NewPCG(1, 2)), 100_000)
+	write(dir, "file", content)
+	st, err := os.Stat(filepath.Join(dir, "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unmount()
+	v := load(t, path)
+	v.change(int64(st.Sys().(*syscall.Stat_t).Ino), func(rec record) {
+		a, err := rec.find(attrData, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		le.PutUint64(a[0x38:], 40_000)
+	})
+	v.save(path)
+	f, _ := openFile(t, path)
+	if got, want := fstest.FileSums(t, withoutSystem{f}), sums(t, path); !maps.Equal(got, want) {
+		t.Error("the contents are not those of ntfs-3g")
+	}
+	for file, err := range f.Files() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Path != "file" {
+			continue
+		}
+		p, err := io.ReadAll(file.Open())
+		if want := append(content[:40_000:40_000], make([]byte, 60_000)...); err != nil || !bytes.Equal(p, want) {
+			t.Errorf("the content is not zeros from byte 40000 on: %v", err)
+		}
+		var runs []filesystem.Run
+		for r := range file.Content.Runs() {
+			runs = append(runs, r)
+		}
+		if len(runs) != 2 || runs[0].Extent.Length != 40960 || runs[0].Unwritten || !runs[1].Unwritten || runs[1].Offset != 40960 {
+			t.Errorf("runs %+v", runs)
+		}
+	}
+}
+
 // TestDecompress holds the example of [MS-XCA], section 3.3, and what breaks
 // it, against what comes out.
 func TestDecompress(t *testing.T) {
