@@ -2,10 +2,7 @@ package ext
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -17,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // cases are parameters of mke2fs, each on a volume of kib KiB.
@@ -72,28 +69,6 @@ var cases = []struct {
 	{"large group number, sparse volume", 40 << 20, "-t ext4 -E lazy_itable_init=1 -N 20000", false, false},
 }
 
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
-func run(t testing.TB, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(tool(t, args[0]), args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 // tree makes a small directory tree of about kib KiB.
 func tree(t testing.TB, kib int64) string {
 	t.Helper()
@@ -106,63 +81,33 @@ func tree(t testing.TB, kib int64) string {
 		}
 		size := min(kib<<10, rng.Int64N(1<<rng.IntN(20)))
 		kib -= size>>10 + 1
-		if err := os.WriteFile(filepath.Join(sub, fmt.Sprint("f", i)), noise(rng, size), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(sub, fmt.Sprint("f", i)), fstest.Noise(rng, size), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
 }
 
-func noise(rng *rand.Rand, n int64) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(rng.Uint32())
-	}
-	return p
-}
-
 // makeVolume runs mke2fs on a new file.
 func makeVolume(t testing.TB, kib int64, args string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "volume")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Truncate(kib << 10); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
+	path := fstest.Volume(t, kib<<10)
 	words := []string{"mke2fs", "-q", "-F", "-L", "Tëst", "-d", tree(t, min(kib/8, 8000))}
 	args, behind, _ := strings.Cut(args, " FILE ")
 	if strings.Contains(args, "-r 0") { // spelled in another way since e2fsprogs 1.47.1
-		out, _ := exec.Command(tool(t, "mke2fs"), "-n", "-q", "-F", "-r", "0", path).CombinedOutput()
+		out, _ := exec.Command(fstest.Tool(t, "mke2fs"), "-n", "-q", "-F", "-r", "0", path).CombinedOutput()
 		if strings.Contains(string(out), "removed") {
 			args = strings.Replace(args, "-r 0", "-E revision=0", 1)
 		}
 	}
 	words = append(append(words, strings.Fields(args)...), path)
-	run(t, append(words, strings.Fields(behind)...)...)
+	fstest.Run(t, append(words, strings.Fields(behind)...)...)
 	if strings.Contains(args, "quota") { // mke2fs -d leaves the quota files behind
-		if err := exec.Command(tool(t, "e2fsck"), "-fy", path).Run(); err != nil && !strings.Contains(err.Error(), "status 1") {
+		if err := exec.Command(fstest.Tool(t, "e2fsck"), "-fy", path).Run(); err != nil && !strings.Contains(err.Error(), "status 1") {
 			t.Fatal(err)
 		}
 	}
 	return path
-}
-
-// mount mounts a volume and gives the directory; ok is false where this
-// process may not mount.
-func mount(t testing.TB, path, options string) (dir string, ok bool) {
-	t.Helper()
-	dir = t.TempDir()
-	out, err := exec.Command("mount", "-o", "loop"+options, path, dir).CombinedOutput()
-	if err != nil {
-		t.Logf("cannot mount: %s", bytes.TrimSpace(out))
-		return "", false
-	}
-	t.Cleanup(func() { exec.Command("umount", dir).Run() })
-	return dir, true
 }
 
 // churn writes and removes files on a mounted volume so that free space is in
@@ -172,121 +117,34 @@ func churn(t testing.TB, path string) {
 	if os.Getuid() != 0 {
 		return
 	}
-	dir, ok := mount(t, path, "")
+	dir, ok := fstest.Mount(t, path, "")
 	if !ok {
 		return
 	}
 	rng := rand.New(rand.NewPCG(5, 6))
 	for i := range 150 {
 		// A full volume is as good as one with room.
-		os.WriteFile(filepath.Join(dir, fmt.Sprint("g", i)), noise(rng, rng.Int64N(60000)), 0o644)
+		os.WriteFile(filepath.Join(dir, fmt.Sprint("g", i)), fstest.Noise(rng, rng.Int64N(60000)), 0o644)
 	}
 	for i := 0; i < 150; i += 2 {
 		os.Remove(filepath.Join(dir, fmt.Sprint("g", i)))
 	}
-	os.WriteFile(filepath.Join(dir, "holes"), noise(rng, 700_000), 0o644)
+	os.WriteFile(filepath.Join(dir, "holes"), fstest.Noise(rng, 700_000), 0o644)
 	os.RemoveAll(filepath.Join(dir, "d1"))
-	run(t, "umount", dir)
-}
-
-func openFile(t testing.TB, path string) (filesystem.FileSystem, *os.File) {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { file.Close() })
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	opened, err := Open(file, st.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened, file
-}
-
-// allocation collects and checks what Allocated gives.
-func allocation(t testing.TB, opened filesystem.FileSystem) []extent.Extent {
-	t.Helper()
-	list, err := extent.Collect(opened.Allocated())
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := opened.Info()
-	if err := extent.Validate(list, info.Size); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range list {
-		if e.Offset%info.BlockSize != 0 || e.Length%info.BlockSize != 0 {
-			t.Fatalf("extent %v is not of whole blocks", e)
-		}
-	}
-	if used := extent.Total(list); used != info.Used {
-		t.Errorf("Used %d, extents hold %d", info.Used, used)
-	}
-	return list
-}
-
-// copyAllocated copies the extents of file onto a new volume that is full of
-// garbage: at every place where small, behind the used extents where large.
-func copyAllocated(t testing.TB, file *os.File, list []extent.Extent) string {
-	t.Helper()
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "copy")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if err := out.Truncate(st.Size()); err != nil {
-		t.Fatal(err)
-	}
-	garbage := noise(rand.New(rand.NewPCG(7, 8)), 1<<20)
-	for _, e := range extent.Invert(list, st.Size()) {
-		for done := int64(0); done < min(e.Length, 4<<20); {
-			n, err := out.WriteAt(garbage[:min(int64(len(garbage)), e.Length-done)], e.Offset+done)
-			if err != nil {
-				t.Fatal(err)
-			}
-			done += int64(n)
-		}
-	}
-	for _, e := range list {
-		if _, err := io.Copy(io.NewOffsetWriter(out, e.Offset), io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
+	fstest.Run(t, "umount", dir)
 }
 
 // sums are the checksums of all files of a volume, read by debugfs.
 func sums(t testing.TB, path string) map[string][32]byte {
 	t.Helper()
 	dir := t.TempDir()
-	run(t, "debugfs", "-R", "rdump / "+dir, path)
-	out := map[string][32]byte{}
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(p)
-		out[strings.TrimPrefix(p, dir+"/")] = sha256.Sum256(b)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	fstest.Run(t, "debugfs", "-R", "rdump / "+dir, path)
+	return fstest.TreeSums(t, dir)
 }
 
 // dumpe2fs gives the numbers that dumpe2fs prints of the superblock.
 func dumpe2fs(t testing.TB, path string) func(name string) int64 {
-	out := run(t, "dumpe2fs", "-h", path)
+	out := fstest.Run(t, "dumpe2fs", "-h", path)
 	return func(name string) int64 {
 		m := regexp.MustCompile(`(?m)^` + name + `:\s+(\d+)`).FindStringSubmatch(out)
 		if m == nil {
@@ -304,10 +162,10 @@ func TestMatrix(t *testing.T) {
 			if tt.loop {
 				churn(t, path)
 			}
-			opened, file := openFile(t, path)
-			list := allocation(t, opened)
+			opened, file := fstest.Open(t, path, Open)
+			list := fstest.Allocation(t, opened)
 			info := opened.Info()
-			if kind := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", "TYPE", path)); info.Type != kind {
+			if kind := strings.TrimSpace(fstest.Run(t, "blkid", "-p", "-o", "value", "-s", "TYPE", path)); info.Type != kind {
 				t.Errorf("type %s, blkid says %s", info.Type, kind)
 			}
 			if info.State != filesystem.Clean || info.Label != "Tëst" {
@@ -317,8 +175,8 @@ func TestMatrix(t *testing.T) {
 			if want := (number("Block count") - number("Free blocks")) * number("Block size"); info.Used != want {
 				t.Errorf("%d bytes in use, dumpe2fs says %d", info.Used, want)
 			}
-			copied := copyAllocated(t, file, list)
-			run(t, "e2fsck", "-fn", copied)
+			copied := fstest.CopyAllocated(t, file, list)
+			fstest.Run(t, "e2fsck", "-fn", copied)
 			if want := sums(t, path); len(want) == 0 && tt.kib > 100 || !maps.Equal(sums(t, copied), want) {
 				t.Errorf("the files of the copy (of %d) are not the same", len(want))
 			}
@@ -331,14 +189,14 @@ func TestMatrix(t *testing.T) {
 // bits of the bitmaps for blocks and loses data, so there is nothing to
 // compare. Its programs sleep for seconds: they run at the same time.
 func TestAgainstPartclone(t *testing.T) {
-	tool(t, "partclone.extfs")
+	fstest.Tool(t, "partclone.extfs")
 	var wg sync.WaitGroup
 	for _, tt := range cases {
 		if tt.large || tt.kib > 1<<20 || !strings.Contains(tt.name, "1k") && !strings.Contains(tt.name, "uninit") && !strings.Contains(tt.name, "meta") {
 			continue
 		}
 		path := makeVolume(t, tt.kib, tt.args)
-		opened, _ := openFile(t, path)
+		opened, _ := fstest.Open(t, path, Open)
 		info := opened.Info()
 		wg.Go(func() {
 			out, err := exec.Command("partclone.extfs", "-c", "-d", "-s", path, "-O", "/dev/null", "-L", "/dev/null", "-B", "-F").CombinedOutput()

@@ -3,22 +3,12 @@ package ext
 import (
 	"bytes"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
-
-func load(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func TestOther(t *testing.T) {
 	for _, size := range []int{0, 1, 1024, 2047, 2048, 100000} {
@@ -28,40 +18,16 @@ func TestOther(t *testing.T) {
 	}
 }
 
-// used opens a volume and collects its allocation.
-func used(p []byte) (int64, error) {
-	f, err := Open(bytes.NewReader(p), int64(len(p)))
-	if err != nil {
-		return 0, err
-	}
-	list, err := extent.Collect(f.Allocated())
-	return extent.Total(list), err
-}
-
 // TestDamage changes every byte of the structures that Allocated stands on, in
 // a file system with checksums: no change may make the allocation smaller
 // without an error.
 func TestDamage(t *testing.T) {
-	p := load(t, makeVolume(t, 3000, "-t ext4 -b 1024 -g 1024 -N 48 -O ^has_journal,^resize_inode"))
-	want, err := used(p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := fstest.Load(t, makeVolume(t, 3000, "-t ext4 -b 1024 -g 1024 -N 48 -O ^has_journal,^resize_inode"))
 	f, err := open(bytes.NewReader(p), int64(len(p)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	damage := func(what string, from, n int64) {
-		for off := from; off < from+n; off++ {
-			p[off] ^= 0x5A
-			if got, err := used(p); err == nil && got < want {
-				t.Errorf("%s damaged at byte %d: %d bytes in use, %d before, and no error", what, off, got, want)
-			} else if e := new(filesystem.FormatError); err != nil && !errors.As(err, &e) && !errors.Is(err, filesystem.ErrFormat) {
-				t.Errorf("%s damaged at byte %d: %v", what, off, err)
-			}
-			p[off] ^= 0x5A
-		}
-	}
+	damage := func(what string, from, n int64) { fstest.Damage(t, Open, p, what, from, n) }
 	damage("superblock", superOffset, superSize)
 	damage("group descriptors", f.descBlock(0)*f.blockSize, f.groups*f.descSize)
 	err = f.descriptors(func(g int64, d descriptor) error {
@@ -76,7 +42,7 @@ func TestDamage(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	whole := load(t, makeVolume(t, 600, "-t ext2 -b 1024 -N 48"))
+	whole := fstest.Load(t, makeVolume(t, 600, "-t ext2 -b 1024 -N 48"))
 	tests := []struct {
 		name  string
 		off   int
@@ -101,7 +67,7 @@ func TestRefused(t *testing.T) {
 	for _, tt := range tests {
 		p := bytes.Clone(whole)
 		copy(p[superOffset+tt.off:], tt.value)
-		_, err := used(p)
+		_, err := fstest.Used(Open, p)
 		e := new(filesystem.FormatError)
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) || e.Offset < superOffset || e.Offset >= 2*superOffset {
 			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
@@ -110,7 +76,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
-	whole := load(t, makeVolume(t, 600, "-t ext2 -b 1024 -N 48"))
+	whole := fstest.Load(t, makeVolume(t, 600, "-t ext2 -b 1024 -N 48"))
 	for state, want := range map[byte]filesystem.State{1: filesystem.Clean, 0: filesystem.Dirty, 2: filesystem.Dirty, 3: filesystem.Dirty, 5: filesystem.Clean} {
 		whole[superOffset+0x3A] = state
 		f, err := Open(bytes.NewReader(whole), int64(len(whole)))
@@ -123,25 +89,9 @@ func TestStates(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	for _, args := range []string{"-t ext2 -b 1024 -N 32", "-t ext2 -b 1024 -N 32 -O meta_bg,^resize_inode -g 256", "-t ext2 -r 0 -b 1024 -N 32",
 		"-t ext4 -O ^metadata_csum,^has_journal,^resize_inode,64bit,bigalloc -b 1024 -C 4096 -N 32", "-t ext4 -O ^metadata_csum,^uninit_bg,^has_journal,^resize_inode -b 1024 -N 64 -g 256"} {
-		f.Add(load(f, makeVolume(f, 300, args)))
+		f.Add(fstest.Load(f, makeVolume(f, 300, args)))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		opened, err := Open(bytes.NewReader(p), int64(len(p)))
-		if err != nil {
-			return
-		}
-		var list []extent.Extent
-		for e, err := range opened.Allocated() {
-			if err != nil {
-				return
-			}
-			list = append(list, e)
-		}
-		if err := extent.Validate(list, opened.Info().Size); err != nil {
-			t.Fatal(err)
-		}
-		if opened.Info().Size > int64(len(p)) {
-			t.Fatalf("%d bytes on a volume of %d", opened.Info().Size, len(p))
-		}
+		fstest.Hostile(t, Open, p, int64(len(p)))
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // crashed copies a volume while it is mounted and much of what was written is
@@ -23,7 +24,7 @@ func crashed(t *testing.T, kib int64, args, options string) string {
 		t.Skip("needs root to mount")
 	}
 	path := makeVolume(t, kib, args)
-	dir, ok := mount(t, path, options)
+	dir, ok := fstest.Mount(t, path, options)
 	if !ok {
 		t.Skip("cannot mount")
 	}
@@ -33,7 +34,7 @@ func crashed(t *testing.T, kib int64, args, options string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data := noise(rng, rng.Int64N(80000))
+		data := fstest.Noise(rng, rng.Int64N(80000))
 		if i%3 == 0 {
 			copy(data, "\xC0\x3B\x39\x98") // looks like a block of the journal itself
 		}
@@ -51,15 +52,15 @@ func crashed(t *testing.T, kib int64, args, options string) string {
 		f.Close()
 	}
 	copied := filepath.Join(t.TempDir(), "crashed")
-	run(t, "cp", "--sparse=always", path, copied)
-	run(t, "umount", dir)
+	fstest.Run(t, "cp", "--sparse=always", path, copied)
+	fstest.Run(t, "umount", dir)
 	return copied
 }
 
 // recoverVolume lets e2fsck replay the journal; it leaves a sound file system.
 func recoverVolume(t *testing.T, path string) {
 	t.Helper()
-	out, err := exec.Command(tool(t, "e2fsck"), "-fy", path).CombinedOutput()
+	out, err := exec.Command(fstest.Tool(t, "e2fsck"), "-fy", path).CombinedOutput()
 	if e, ok := err.(*exec.ExitError); err != nil && (!ok || e.ExitCode() > 1) {
 		t.Fatalf("e2fsck: %v\n%s", err, out)
 	}
@@ -84,23 +85,23 @@ func TestRecovery(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			path := crashed(t, 60000, tt.args, tt.options)
-			opened, file := openFile(t, path)
+			opened, file := fstest.Open(t, path, Open)
 			if s := opened.Info().State; s != filesystem.Recovery {
 				t.Fatalf("state %q", s)
 			}
-			list := allocation(t, opened)
+			list := fstest.Allocation(t, opened)
 			if extent.Total(list) > withoutJournal(t, path) {
 				behind++
 			}
-			copied := copyAllocated(t, file, list)
+			copied := fstest.CopyAllocated(t, file, list)
 			recoverVolume(t, copied)
 			recoverVolume(t, path)
 			want := sums(t, path)
 			if len(want) < 60 || !maps.Equal(sums(t, copied), want) {
 				t.Errorf("the files of the copy (of %d) are not the same", len(want))
 			}
-			run(t, "e2fsck", "-fn", copied)
-			if after, _ := openFile(t, path); after.Info().Used != opened.Info().Used {
+			fstest.Run(t, "e2fsck", "-fn", copied)
+			if after, _ := fstest.Open(t, path, Open); after.Info().Used != opened.Info().Used {
 				// e2fsck frees what open but removed files held, nothing else.
 				t.Logf("%d bytes in use before the recovery, %d behind it", opened.Info().Used, after.Info().Used)
 			}
@@ -114,7 +115,7 @@ func TestRecovery(t *testing.T) {
 // withoutJournal is what the bitmaps of the volume itself say.
 func withoutJournal(t *testing.T, path string) int64 {
 	t.Helper()
-	p := load(t, path)
+	p := fstest.Load(t, path)
 	f, err := open(bytes.NewReader(p), int64(len(p)))
 	if err != nil {
 		t.Fatal(err)
@@ -140,8 +141,8 @@ func withLog(t testing.TB) []byte {
 	if err := os.WriteFile(script, []byte("jo\njw -b 3000 "+block+"\njw -b 3001 "+block+"\njw -r 3000\njc\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "debugfs", "-w", "-f", script, path)
-	return load(t, path)
+	fstest.Run(t, "debugfs", "-w", "-f", script, path)
+	return fstest.Load(t, path)
 }
 
 func TestLogIsRead(t *testing.T) {
