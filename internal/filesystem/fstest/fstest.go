@@ -46,12 +46,12 @@ func Tool(t testing.TB, name string) string {
 	return ""
 }
 
-// Run runs a program in the C locale and gives what it printed; its failure is
-// the test's.
+// Run runs a program in the C locale, with names in UTF-8, and gives what it
+// printed; its failure is the test's.
 func Run(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(Tool(t, args[0]), args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)

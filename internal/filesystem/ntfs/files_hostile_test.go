@@ -26,9 +26,9 @@ func smallTree(t testing.TB) []byte {
 	for i := range 60 {
 		write(dir, fmt.Sprint("a/a longer name ", i), nil)
 	}
-	write(dir, "a/b/file", noise(rng, 9000))
-	write(dir, "a/b/file:stream", noise(rng, 3000))
-	write(dir, "resident", noise(rng, 100))
+	write(dir, "a/b/file", fstest.Noise(rng, 9000))
+	write(dir, "a/b/file:stream", fstest.Noise(rng, 3000))
+	write(dir, "resident", fstest.Noise(rng, 100))
 	for i := range 20 {
 		os.Link(filepath.Join(dir, "resident"), filepath.Join(dir, "a/b", fmt.Sprint("another name of it ", i)))
 	}
@@ -42,7 +42,7 @@ func smallTree(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	for i := range int64(200) { // runs for two records
-		sparse.WriteAt(noise(rng, 100), i*20_000)
+		sparse.WriteAt(fstest.Noise(rng, 100), i*20_000)
 	}
 	sparse.Close()
 	unmount()

@@ -56,7 +56,7 @@ func zoo(t testing.TB, dir string) {
 	}
 	must(os.MkdirAll(name("zoo/deep/er"), 0o755))
 	for i := range 12 { // resident, up to the size where it is no longer
-		write(dir, fmt.Sprint("zoo/small", i*70), noise(rng, int64(i*70)))
+		write(dir, fmt.Sprint("zoo/small", i*70), fstest.Noise(rng, int64(i*70)))
 	}
 	write(dir, "zoo/long name of a file with one for DOS", []byte("x"))
 	unix.Setxattr(name("zoo/long name of a file with one for DOS"), "system.ntfs_dos_name", []byte("LONGNA~1"), 0)
@@ -84,9 +84,9 @@ func zoo(t testing.TB, dir string) {
 	b, err := os.Create(name("zoo/pieces:of a stream"))
 	must(err)
 	for range 300 {
-		a.Write(noise(rng, 4096))
+		a.Write(fstest.Noise(rng, 4096))
 		a.Sync()
-		b.Write(noise(rng, 4096))
+		b.Write(fstest.Noise(rng, 4096))
 		b.Sync()
 	}
 	a.Close()
@@ -128,10 +128,10 @@ func packedZoo(t testing.TB, dir string) {
 	for _, n := range []int{1, 1000, 4096, 4097, 65535, 65536, 65537, 131072, 300_001} {
 		write(packed, fmt.Sprint("text", n), text(n))
 		write(packed, fmt.Sprint("zeros", n), make([]byte, n))
-		write(packed, fmt.Sprint("noise", n), noise(rng, int64(n)))
+		write(packed, fmt.Sprint("noise", n), fstest.Noise(rng, int64(n)))
 		var mixed []byte
 		for len(mixed) < n {
-			mixed = append(append(append(mixed, noise(rng, 3000)...), make([]byte, rng.IntN(90_000))...), text(rng.IntN(20_000))...)
+			mixed = append(append(append(mixed, fstest.Noise(rng, 3000)...), make([]byte, rng.IntN(90_000))...), text(rng.IntN(20_000))...)
 		}
 		write(packed, fmt.Sprint("mixed", n), mixed[:n])
 	}
@@ -256,7 +256,7 @@ func sameRuns(t *testing.T, path string, f *fileSystem, names ...string) (runs i
 // prints them, joined where they touch.
 func clusterRuns(t *testing.T, path, name string) (list [][3]int64) {
 	t.Helper()
-	_, out, _ := strings.Cut(tell(t, "ntfscluster", "-f", "-F", "/"+name, path), "0x80 - ")
+	_, out, _ := strings.Cut(fstest.Run(t, "ntfscluster", "-f", "-F", "/"+name, path), "0x80 - ")
 	for _, m := range clusterRun.FindAllStringSubmatch(out, -1) {
 		var r [3]int64
 		for i := range r {
@@ -290,7 +290,7 @@ func TestManyPieces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range int64(1500) {
-		if _, err := holes.WriteAt(noise(rng, 512), i*20_000); err != nil {
+		if _, err := holes.WriteAt(fstest.Noise(rng, 512), i*20_000); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -341,7 +341,7 @@ func TestSystemFiles(t *testing.T) {
 				undoFixups(p[at : at+f.boot.record])
 			}
 		}
-		if want := tell(t, args...); err != nil || want != string(p) {
+		if want := fstest.Run(t, args...); err != nil || want != string(p) {
 			t.Errorf("%s:%s: %d bytes, %v; ntfscat reads %d", file.Path, file.Stream, len(p), err, len(want))
 		}
 	}
@@ -443,7 +443,7 @@ func TestNoContent(t *testing.T) {
 	for _, flags := range []uint16{flagEncrypted, 2} {
 		path := makeVolume(t, 12<<20, "")
 		dir, unmount := mount(t, path, "")
-		write(dir, "file", noise(rand.New(rand.NewPCG(1, 2)), 100_000))
+		write(dir, "file", fstest.Noise(rand.New(rand.NewPCG(1, 2)), 100_000))
 		st, err := os.Stat(filepath.Join(dir, "file"))
 		if err != nil {
 			t.Fatal(err)
@@ -482,7 +482,7 @@ func TestNoContent(t *testing.T) {
 func TestInitialized(t *testing.T) {
 	path := makeVolume(t, 12<<20, "")
 	dir, unmount := mount(t, path, "")
-	content := noise(rand.New(rand.NewPCG(1, 2)), 100_000)
+	content := fstest.Noise(rand.New(rand.NewPCG(1, 2)), 100_000)
 	write(dir, "file", content)
 	st, err := os.Stat(filepath.Join(dir, "file"))
 	if err != nil {

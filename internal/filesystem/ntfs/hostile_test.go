@@ -2,11 +2,9 @@ package ntfs
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,10 +12,10 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 func TestOther(t *testing.T) {
@@ -46,7 +44,7 @@ func small(t testing.TB) []byte {
 		if err := os.WriteFile(file, bytes.Repeat([]byte{byte(i + 1)}, 9000*(i+1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		tell(t, "ntfscp", "-f", "-q", path, file, fmt.Sprint("/file", i))
+		fstest.Run(t, "ntfscp", "-f", "-q", path, file, fmt.Sprint("/file", i))
 	}
 	return load(t, path).data
 }
@@ -144,42 +142,20 @@ func TestClaimedTwice(t *testing.T) {
 // TestFixtures reads volumes made by others; what they count in use is in the
 // README beside them.
 func TestFixtures(t *testing.T) {
-	const folder = "../../../../shared/fixtures"
-	if _, err := os.Stat(folder); err != nil {
-		t.Skip("there are no fixtures")
-	}
-	packed, err := os.Open(filepath.Join(folder, "filesystems/ntfs-frag.img.xz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer packed.Close()
-	r, err := xz.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "volume")
-	p, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	(&volumeFile{t, p}).save(path)
+	path, manifest := fstest.Fixture(t, "ntfs-frag")
 	f, file := openFile(t, path)
 	list := allocation(t, f)
 	if blocks := (extent.Total(list) - extent.Total(f.tail)) / f.boot.cluster; blocks != 9525 {
 		t.Errorf("%d clusters in use, partclone says 9525", blocks)
 	}
-	copied := copyAllocated(t, file, list)
-	manifest, err := os.ReadFile(filepath.Join(folder, "filesystems/ntfs-frag.manifest"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	copied := fstest.CopyAllocated(t, file, list)
 	have := map[string]bool{}
 	for _, sum := range sums(t, copied) {
 		have[hex.EncodeToString(sum[:])] = true
 	}
-	for line := range strings.Lines(string(manifest)) {
-		if sum, name, ok := strings.Cut(line, " "); ok && len(sum) == 2*sha256.Size && !have[sum] {
-			t.Errorf("%s is not among the files", strings.TrimSpace(name))
+	for name, sum := range manifest {
+		if !have[sum] {
+			t.Errorf("%s is not among the files", name)
 		}
 	}
 }

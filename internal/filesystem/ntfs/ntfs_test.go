@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -54,49 +53,13 @@ var cases = []struct {
 	{"large, sparse volume", 64 << 30, ""},
 }
 
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
-func tell(t testing.TB, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(tool(t, args[0]), args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-func noise(rng *rand.Rand, n int64) []byte {
-	p := make([]byte, n)
-	for i := 0; i+8 <= len(p); i += 8 {
-		le.PutUint64(p[i:], rng.Uint64())
-	}
-	return p
-}
-
 // makeVolume runs mkntfs on a new file.
 func makeVolume(t testing.TB, size int64, args string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "volume")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, size); err != nil {
-		t.Fatal(err)
-	}
+	path := fstest.Volume(t, size)
 	args, behind, _ := strings.Cut(args, "FILE ")
 	words := append([]string{"mkntfs", "-q", "-F", "-f", "-L", "Wïndows"}, strings.Fields(args)...)
-	tell(t, append(append(words, path), strings.Fields(behind)...)...)
+	fstest.Run(t, append(append(words, path), strings.Fields(behind)...)...)
 	return path
 }
 
@@ -108,7 +71,7 @@ func mount(t testing.TB, path, options string) (dir string, unmount func()) {
 		t.Skip("only root mounts")
 	}
 	dir = t.TempDir()
-	cmd := exec.Command(tool(t, "ntfs-3g"), path, dir, "-o", "streams_interface=windows,compression"+options)
+	cmd := exec.Command(fstest.Tool(t, "ntfs-3g"), path, dir, "-o", "streams_interface=windows,compression"+options)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if _, err := os.Stat("/dev/fuse"); err != nil {
 			t.Skip("there is no /dev/fuse")
@@ -149,20 +112,20 @@ func churn(t testing.TB, dir string, scale int64) {
 	for i := range 100 {
 		sub := fmt.Sprintf("d%d/ordner ß%d", i%5, i%3)
 		os.MkdirAll(filepath.Join(dir, sub), 0o755)
-		write(dir, fmt.Sprintf("%s/f%d", sub, i), noise(rng, rng.Int64N(scale)))
+		write(dir, fmt.Sprintf("%s/f%d", sub, i), fstest.Noise(rng, rng.Int64N(scale)))
 	}
 	for i := range 10 {
 		text := bytes.Repeat([]byte(fmt.Sprintf("line %d of what packs well\n", i)), int(scale/10))
 		write(packed, fmt.Sprint("text", i), text)
-		write(packed, fmt.Sprint("noise", i), noise(rng, scale))
+		write(packed, fmt.Sprint("noise", i), fstest.Noise(rng, scale))
 	}
 	write(dir, "small", []byte("lies in its MFT record"))
-	write(dir, "small:stream", noise(rng, 2*scale))
-	write(dir, "d1:of a folder", noise(rng, scale))
-	write(dir, strings.Repeat("long ", 50), noise(rng, scale))
+	write(dir, "small:stream", fstest.Noise(rng, 2*scale))
+	write(dir, "d1:of a folder", fstest.Noise(rng, scale))
+	write(dir, strings.Repeat("long ", 50), fstest.Noise(rng, scale))
 	if f, err := os.Create(filepath.Join(dir, "sparse")); err == nil {
-		f.WriteAt(noise(rng, scale), 3*scale)
-		f.WriteAt(noise(rng, scale), 50*scale)
+		f.WriteAt(fstest.Noise(rng, scale), 3*scale)
+		f.WriteAt(fstest.Noise(rng, scale), 50*scale)
 		f.Truncate(80 * scale)
 		f.Close()
 	}
@@ -170,7 +133,7 @@ func churn(t testing.TB, dir string, scale int64) {
 		os.Remove(filepath.Join(dir, fmt.Sprintf("d%d/ordner ß%d/f%d", i%5, i%3, i)))
 	}
 	os.Remove(filepath.Join(packed, "text3"))
-	write(dir, "holes", noise(rng, 15*scale))
+	write(dir, "holes", fstest.Noise(rng, 15*scale))
 	os.RemoveAll(filepath.Join(dir, "d4"))
 }
 
@@ -206,20 +169,8 @@ func sums(t testing.TB, path string) map[string][32]byte {
 
 func openFile(t testing.TB, path string) (*fileSystem, *os.File) {
 	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { file.Close() })
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	opened, err := open(file, st.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened, file
+	opened, file := fstest.Open(t, path, Open)
+	return opened.(*fileSystem), file
 }
 
 // allocation collects and checks what Allocated gives.
@@ -241,53 +192,18 @@ func allocation(t testing.TB, f *fileSystem) []extent.Extent {
 	return list
 }
 
-// copyAllocated copies the extents of file onto a new volume that is full of
-// garbage: at every place where small, behind the used extents where large.
-func copyAllocated(t testing.TB, file *os.File, list []extent.Extent) string {
-	t.Helper()
-	st, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "copy")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if err := out.Truncate(st.Size()); err != nil {
-		t.Fatal(err)
-	}
-	garbage := noise(rand.New(rand.NewPCG(7, 8)), 1<<20)
-	for _, e := range extent.Invert(list, st.Size()) {
-		for done := int64(0); done < min(e.Length, 8<<20); {
-			n, err := out.WriteAt(garbage[:min(int64(len(garbage)), e.Length-done)], e.Offset+done)
-			if err != nil {
-				t.Fatal(err)
-			}
-			done += int64(n)
-		}
-	}
-	for _, e := range list {
-		if _, err := io.Copy(io.NewOffsetWriter(out, e.Offset), io.NewSectionReader(file, e.Offset, e.Length)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
-}
-
 // sameFiles says whether the extents alone bring back the file system: the
 // checks of ntfsfix and ntfsresize pass, and every file is the same.
 func sameFiles(t *testing.T, path string, file *os.File, list []extent.Extent) {
 	t.Helper()
-	copied := copyAllocated(t, file, list)
+	copied := fstest.CopyAllocated(t, file, list)
 	// It complains where the copy of the boot sector is not at the end of the
 	// volume, as on one that grew: of the copy it must say the same.
 	if before, after := fixReport(t, path), fixReport(t, copied); after != before {
 		t.Errorf("ntfsfix -n: %s\nof the original:\n%s", after, before)
 	}
 	// It accounts for every cluster by the records' runs.
-	if out, err := exec.Command(tool(t, "ntfsresize"), "-i", "-f", copied).CombinedOutput(); err != nil && !bytes.Contains(out, []byte("is full")) && !bytes.Contains(out, []byte("Highly fragmented $Bitmap isn't supported")) {
+	if out, err := exec.Command(fstest.Tool(t, "ntfsresize"), "-i", "-f", copied).CombinedOutput(); err != nil && !bytes.Contains(out, []byte("is full")) && !bytes.Contains(out, []byte("Highly fragmented $Bitmap isn't supported")) {
 		t.Errorf("ntfsresize -i: %v\n%s", err, out)
 	}
 	want := sums(t, path)
@@ -319,14 +235,14 @@ func sameFiles(t *testing.T, path string, file *os.File, list []extent.Extent) {
 // fixReport is what ntfsfix says of a volume that it only looks at.
 func fixReport(t testing.TB, path string) string {
 	t.Helper()
-	out, err := exec.Command(tool(t, "ntfsfix"), "-n", path).CombinedOutput()
+	out, err := exec.Command(fstest.Tool(t, "ntfsfix"), "-n", path).CombinedOutput()
 	return fmt.Sprintf("%s%v", bytes.ReplaceAll(out, []byte(path), []byte("VOLUME")), err)
 }
 
 // used is what ntfsinfo says of the number of clusters in use.
 func used(t testing.TB, path string) int64 {
 	t.Helper()
-	out := tell(t, "ntfsinfo", "-m", "-f", path)
+	out := fstest.Run(t, "ntfsinfo", "-m", "-f", path)
 	number := func(name string) int64 {
 		m := regexp.MustCompile(name + `: (\d+)`).FindStringSubmatch(out)
 		if m == nil {
@@ -352,7 +268,7 @@ func TestMatrix(t *testing.T) {
 				t.Errorf("Used %d, extents hold %d", info.Used, total)
 			}
 			for name, got := range map[string]string{"TYPE": info.Type, "LABEL": info.Label, "UUID": info.UUID} {
-				if want := strings.TrimSpace(tell(t, "blkid", "-p", "-o", "value", "-s", name, path)); got != want {
+				if want := strings.TrimSpace(fstest.Run(t, "blkid", "-p", "-o", "value", "-s", name, path)); got != want {
 					t.Errorf("%s %q, blkid says %q", name, got, want)
 				}
 			}
@@ -372,7 +288,7 @@ func TestMatrix(t *testing.T) {
 // partclone, which leaves out what lies behind the last cluster. Its programs
 // sleep for seconds: they run at the same time.
 func TestAgainstPartclone(t *testing.T) {
-	tool(t, "partclone.ntfs")
+	fstest.Tool(t, "partclone.ntfs")
 	var wg sync.WaitGroup
 	for _, tt := range cases {
 		if tt.size > 100<<20 {

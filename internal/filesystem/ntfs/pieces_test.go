@@ -11,6 +11,7 @@ import (
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // volumeFile is a volume in memory that tests change by hand.
@@ -21,11 +22,7 @@ type volumeFile struct {
 
 func load(t testing.TB, path string) *volumeFile {
 	t.Helper()
-	p, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &volumeFile{t, p}
+	return &volumeFile{t, fstest.Load(t, path)}
 }
 
 func (v *volumeFile) save(path string) {

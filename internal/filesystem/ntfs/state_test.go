@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // restartPage is a page of $LogFile in which clients use the log, or none.
@@ -105,7 +106,7 @@ func TestLog(t *testing.T) {
 // not unmounted.
 func probeStatus(t testing.TB, path string) int {
 	t.Helper()
-	err := exec.Command(tool(t, "ntfs-3g.probe"), "--readwrite", path).Run()
+	err := exec.Command(fstest.Tool(t, "ntfs-3g.probe"), "--readwrite", path).Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exit.ExitCode()
