@@ -131,7 +131,7 @@ func churn(t testing.TB, path string) {
 	}
 	os.WriteFile(filepath.Join(dir, "holes"), fstest.Noise(rng, 700_000), 0o644)
 	os.RemoveAll(filepath.Join(dir, "d1"))
-	fstest.Run(t, "umount", dir)
+	fstest.Unmount(t, dir)
 }
 
 // sums are the checksums of all files of a volume, read by debugfs.

@@ -111,6 +111,24 @@ func TestFilesDamage(t *testing.T) {
 	}
 }
 
+// TestFilesStop leaves the walk everywhere, on sound volumes and on others.
+func TestFilesStop(t *testing.T) {
+	for _, args := range treeArgs {
+		p := smallTree(t, args)
+		for _, damage := range []int{0, 5, 50} {
+			q, rng := bytes.Clone(p), rand.New(rand.NewPCG(1, 2))
+			for range damage { // in inodes and directories, most of it
+				q[8<<10+rng.IntN(40<<10)] ^= 0xFF
+			}
+			opened, err := Open(bytes.NewReader(q), int64(len(q)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fstest.Stops(t, opened.(filesystem.Lister))
+		}
+	}
+}
+
 // TestFilesHostile makes structures that no file system has.
 func TestFilesHostile(t *testing.T) {
 	p := smallTree(t, "-t ext2")

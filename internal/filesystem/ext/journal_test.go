@@ -53,7 +53,7 @@ func crashed(t *testing.T, kib int64, args, options string) string {
 	}
 	copied := filepath.Join(t.TempDir(), "crashed")
 	fstest.Run(t, "cp", "--sparse=always", path, copied)
-	fstest.Run(t, "umount", dir)
+	fstest.Unmount(t, dir)
 	return copied
 }
 

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -195,6 +196,19 @@ func Mount(t testing.TB, path, options string) (dir string, ok bool) {
 	}
 	t.Cleanup(func() { exec.Command("umount", dir).Run() })
 	return dir, true
+}
+
+// Unmount unmounts a directory before the test ends. It waits for others that
+// look into every new mount for a moment.
+func Unmount(t testing.TB, dir string) {
+	t.Helper()
+	for range 50 {
+		if exec.Command("umount", dir).Run() == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	Run(t, "umount", dir)
 }
 
 // TreeSums are the checksums of all regular files below a directory, by their

@@ -283,3 +283,51 @@ func Listing(t testing.TB, l filesystem.Lister, limit int) (files map[string]str
 	}
 	return files, errs
 }
+
+// Stops walks the files and leaves each of the walk's loops at every place: an
+// iterator that goes on then panics.
+func Stops(t testing.TB, l filesystem.Lister) {
+	t.Helper()
+	for n, more := 0, true; more; n++ {
+		more = false
+		i := 0
+		for f, err := range l.Files() {
+			if i == n {
+				more = true
+				stopsIn(f, err)
+				break
+			}
+			i++
+		}
+	}
+}
+
+// stopsIn is Stops for the runs and the metadata of one file.
+func stopsIn(f *filesystem.File, err error) {
+	if err != nil {
+		return
+	}
+	for n, more := 0, true; more && n < 100; n++ {
+		more = false
+		i := 0
+		if f.Content != nil {
+			for range f.Content.Runs() {
+				if i == n {
+					more = true
+					break
+				}
+				i++
+			}
+		}
+		i = 0
+		if f.Metadata != nil {
+			for range f.Metadata {
+				if i == n {
+					more = true
+					break
+				}
+				i++
+			}
+		}
+	}
+}

@@ -105,6 +105,19 @@ func TestFilesDamage(t *testing.T) {
 	t.Logf("%d of %d changes are told", told, len(places))
 }
 
+// TestFilesStop leaves the walk everywhere, on a sound volume and on another.
+func TestFilesStop(t *testing.T) {
+	v := &volumeFile{t, smallTree(t)}
+	f := v.open()
+	fstest.Stops(t, withoutSystem{f})
+	rng := rand.New(rand.NewPCG(1, 2))
+	for number := int64(64); number < 100; number += 3 {
+		off, _ := f.mft.offset(number * f.boot.record)
+		v.data[off+rng.Int64N(400)] ^= 0xFF
+	}
+	fstest.Stops(t, withoutSystem{v.open()})
+}
+
 // TestFilesHostile makes structures that no volume has.
 func TestFilesHostile(t *testing.T) {
 	p := smallTree(t)

@@ -82,10 +82,7 @@ func mount(t testing.TB, path, options string) (dir string, unmount func()) {
 	unmount = func() {
 		if !done {
 			done = true
-			// It returns when ntfs-3g has written everything.
-			if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-				t.Errorf("umount: %v %s", err, out)
-			}
+			fstest.Unmount(t, dir) // it returns when ntfs-3g has written everything
 		}
 	}
 	t.Cleanup(unmount)
