@@ -124,6 +124,7 @@ func TestFiles(t *testing.T) {
 					}
 				}
 			}
+			fstest.Reads(t, l)
 			everyBlock(t, path)
 		})
 	}

@@ -1,10 +1,13 @@
 package fstest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -328,6 +331,37 @@ func stopsIn(f *filesystem.File, err error) {
 				}
 				i++
 			}
+		}
+	}
+}
+
+// Reads reads files of up to 4 MiB at odd places and holds the pieces against
+// the whole.
+func Reads(t testing.TB, l filesystem.Lister) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(61, 62))
+	for f, err := range l.Files() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Content == nil || f.Size == 0 || f.Size > 4<<20 {
+			continue
+		}
+		whole, err := io.ReadAll(f.Open())
+		if err != nil || int64(len(whole)) != f.Size {
+			t.Fatalf("%s: %d bytes of %d, %v", f.Path, len(whole), f.Size, err)
+		}
+		for range 8 {
+			off := rng.Int64N(f.Size)
+			p := make([]byte, 1+rng.IntN(20_000))
+			n, err := f.Content.ReadAt(p, off)
+			want := whole[off:min(f.Size, off+int64(len(p)))]
+			if !bytes.Equal(p[:n], want) || n < len(p) && err != io.EOF || n == len(p) && err != nil && err != io.EOF {
+				t.Fatalf("%s: %d bytes at %d are not those of the whole: %d, %v", f.Path, len(p), off, n, err)
+			}
+		}
+		if n, err := f.Content.ReadAt(make([]byte, 1), f.Size); n != 0 || err != io.EOF {
+			t.Fatalf("%s: %d bytes behind the end, %v", f.Path, n, err)
 		}
 	}
 }

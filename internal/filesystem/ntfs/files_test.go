@@ -59,6 +59,7 @@ func TestFiles(t *testing.T) {
 			if n := sameRuns(t, path, f, "slow", "slow too", "mixed300001", "noise65537", "small770", "$LogFile"); n < 6 {
 				t.Errorf("only %d runs", n)
 			}
+			fstest.Reads(t, withoutSystem{f})
 			everyCluster(t, f)
 			dir, unmount = mount(t, path, ",ro,noatime"+options)
 			defer unmount()
