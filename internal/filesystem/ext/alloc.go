@@ -64,8 +64,15 @@ func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
 			err = flush()
 		}
 		if err == nil {
-			out.flush()
-		} else if err != errStopped {
+			if !out.flush() {
+				return
+			}
+			// 0 while Open counts by these bitmaps.
+			if f.info.Used != 0 && out.total != f.info.Used {
+				err = formatError(superOffset, "the bitmaps have %d bytes in use, the superblock %d", out.total, f.info.Used)
+			}
+		}
+		if err != nil && err != errStopped {
 			yield(extent.Extent{}, err)
 		}
 	}
@@ -201,6 +208,7 @@ func nextBit(bitmap []byte, at, n int64, set bool) int64 {
 type runs struct {
 	yield   func(extent.Extent, error) bool
 	pending extent.Extent
+	total   int64 // bytes that were yielded
 }
 
 // add takes the next extent; it returns false when the caller wants no more.
@@ -218,5 +226,6 @@ func (r *runs) add(e extent.Extent) bool {
 }
 
 func (r *runs) flush() bool {
+	r.total += r.pending.Length
 	return r.pending.Length == 0 || r.yield(r.pending, nil)
 }
