@@ -43,7 +43,7 @@ test_packages="$qemu_packages
 	cpio cryptsetup-bin
 	exfat-fuse exfatprogs
 	f2fs-tools
-	gcc genisoimage grub-common
+	gcc gddrescue genisoimage grub-common
 	jfsutils
 	kmod
 	libc6-dev libfsapfs-utils lvm2

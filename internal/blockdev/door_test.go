@@ -22,6 +22,7 @@ var otherWriters = map[string]string{
 	"internal/tui":                 "the terminal and the logs of jobs",
 	"uroot-cmds/menu":              "the terminal it runs on",
 	"uroot-cmds/network":           "its state below /run",
+	"internal/rescue:save":         "the copy of a map in the folder of a job's log",
 	"uroot-cmds/doppel:end":        "the log of a job",
 	"uroot-cmds/doppel:createFile": "a new file, which nothing of that name may stand in the way of",
 }
