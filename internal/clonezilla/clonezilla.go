@@ -34,6 +34,9 @@ type Options struct {
 	Workers int    // goroutines that compress; 0: one for each processor
 	NoCheck bool   // do not decode each frame again before it counts as saved
 	Command string // the command line, for people, kept in the image
+	// Files are more files for the image, by name, which nobody needs for a
+	// restore: what a rescue leaves.
+	Files map[string][]byte
 	// Tables are the partition tables by index in Manifest.Disks. A disk
 	// without one has none.
 	Tables map[int]*partition.Table
@@ -43,6 +46,7 @@ type Options struct {
 var (
 	ErrExists     = errors.New("an image of this name is there already")
 	ErrIncomplete = errors.New("image is not complete: its saving was never finished")
+	ErrRescue     = errors.New("a rescue that is not finished: doppel save --rescue --resume goes on with it")
 	ErrForward    = errors.New("volume can only be read from its start to its end")
 	ErrNotYet     = errors.New("not supported yet")
 	ErrNoImage    = errors.New("not an image")
@@ -59,6 +63,7 @@ type Summary struct {
 	Volumes   []SummaryVolume `json:"volumes"`
 	Stored    int64           `json:"stored"` // bytes of all its files
 	Complete  bool            `json:"complete"`
+	Damaged   int64           `json:"damaged"` // bytes of the source that could not be read
 	Problem   string          `json:"problem"` // why it is incomplete or cannot be read; "" where nothing is wrong
 }
 
@@ -88,6 +93,7 @@ type Report struct {
 	Problems   []string       `json:"problems"` // of what belongs to no volume
 	Warnings   []string       `json:"warnings"` // what could not be checked, and why
 	Bytes      int64          `json:"bytes"`    // stored bytes that were read
+	Damaged    int64          `json:"damaged"`  // bytes of the source that could not be read when it was saved
 }
 
 // VolumeReport is what Verify found of one volume.

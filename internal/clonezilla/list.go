@@ -45,6 +45,10 @@ func Summarize(s store.Store, name string) (Summary, error) {
 	for _, e := range d.entries {
 		summary.Stored += e.Size
 	}
+	if d.isRescue() {
+		summary.Created, summary.Problem = d.entries[fileRescue].Modified, ErrRescue.Error()
+		return summary, nil
+	}
 	summary.Created = d.entries[fileManifest].Modified
 	if !d.has(fileCommit) {
 		summary.Problem = ErrIncomplete.Error()
@@ -65,7 +69,7 @@ func Summarize(s store.Store, name string) (Summary, error) {
 }
 
 func (s *Summary) describe(m *image.Manifest) {
-	s.Created, s.Tool, s.WholeDisk = m.Created, m.Tool, m.WholeDisk
+	s.Created, s.Tool, s.WholeDisk, s.Damaged = m.Created, m.Tool, m.WholeDisk, m.Lost()
 	for _, d := range m.Disks {
 		s.Disks = append(s.Disks, SummaryDisk{d.Name, d.Model, d.Serial, d.Size})
 		for _, v := range d.Volumes {

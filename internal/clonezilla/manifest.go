@@ -55,8 +55,17 @@ func checkDisk(d *image.Disk, index *int) error {
 			return fmt.Errorf("area %s: %w", a.Name, err)
 		}
 	}
+	if err := checkDamage(d.Damaged, d.Size); err != nil {
+		return err
+	}
 	for i := range d.Volumes {
 		v := &d.Volumes[i]
+		if err := checkDamage(v.Damaged, v.Size); err != nil {
+			return fmt.Errorf("volume %s: %w", clean(v.Name), err)
+		}
+		if v.Hit != nil {
+			v.Hit.Reason = clean(v.Hit.Reason)
+		}
 		v.Name, v.FileSystem, v.Label, v.UUID = clean(v.Name), clean(v.FileSystem), clean(v.Label), clean(v.UUID)
 		v.State, v.Reason = clean(v.State), clean(v.Reason)
 		if err := checkPlace(d.Size, v.Offset, v.Size, v.File); err != nil {
@@ -71,6 +80,18 @@ func checkDisk(d *image.Disk, index *int) error {
 			return fmt.Errorf("%w: volume %s saved by method %q", ErrNotYet, v.Name, clean(string(v.Method)))
 		}
 		*index++
+	}
+	return nil
+}
+
+// checkDamage tells whether what could not be read lies within size bytes.
+func checkDamage(list []image.Damage, size int64) error {
+	last := int64(0)
+	for _, e := range list {
+		if e.Offset < last || e.Length <= 0 || e.Length > size-e.Offset {
+			return fmt.Errorf("%w: damage of bytes %d+%d", image.ErrDamaged, e.Offset, e.Length)
+		}
+		last = e.Offset + e.Length
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ const (
 	fileID       = "Info-img-id.txt"
 	fileDisk     = "disk"
 	fileParts    = "parts"
+	fileRescue   = "doppel-rescue.json" // package rescue: of a rescue that is not finished
 	suffixFrames = ".frames"
 )
 

@@ -33,6 +33,9 @@ func openDirectory(s store.Store, name string) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.isRescue() {
+		return nil, fmt.Errorf("%s: %w", name, ErrRescue)
+	}
 	if !d.has(fileCommit) {
 		return nil, fmt.Errorf("%s: %w", name, ErrIncomplete)
 	}
@@ -55,11 +58,14 @@ func listDirectory(s store.Store, name string) (*directory, error) {
 		d.entries[e.Name] = e
 	}
 	d.foreign = !d.has(fileManifest)
-	if !d.has(fileCommit) && !d.has(fileManifest) && !d.has(fileParts) && !d.has(fileDisk) {
+	if !d.isRescue() && !d.has(fileCommit) && !d.has(fileManifest) && !d.has(fileParts) && !d.has(fileDisk) {
 		return nil, fmt.Errorf("%s: %w", name, ErrNoImage)
 	}
 	return d, nil
 }
+
+// isRescue tells whether this is what was read so far of a disk that fails.
+func (d *directory) isRescue() bool { return d.has(fileRescue) && !d.has(fileManifest) }
 
 // has tells whether a file is there.
 func (d *directory) has(file string) bool { return d.entries[file].Regular }

@@ -56,6 +56,9 @@ func Verify(ctx context.Context, s store.Store, name string, report progress.Fun
 	v.meter.Start("checking "+v.result.Image, total)
 	v.readSums()
 	for _, d := range v.manifest.Disks {
+		if len(d.Damaged) > 0 {
+			v.warn(d.Name + " was saved with damage: some of its tables or boot code could not be read")
+		}
 		for _, volume := range d.Volumes {
 			if err := v.volume(volume); err != nil {
 				return v.result, err
@@ -66,7 +69,7 @@ func Verify(ctx context.Context, s store.Store, name string, report progress.Fun
 	if err := v.files(); err != nil {
 		return v.result, err
 	}
-	v.result.Restorable = len(v.result.Problems) == 0
+	v.result.Restorable, v.result.Damaged = len(v.result.Problems) == 0, v.manifest.Lost()
 	for _, volume := range v.result.Volumes {
 		v.result.Restorable = v.result.Restorable && volume.Restorable
 	}
@@ -171,12 +174,27 @@ func (v *verifier) volume(volume image.Volume) error {
 	if err != nil {
 		r.Problems = append(r.Problems, clean(err.Error()))
 	}
+	if lost := volume.Lost(); lost > 0 {
+		v.warn(fmt.Sprintf("%s was saved with damage: %d bytes of it could not be read%s", volume.Name, lost, hit(volume)))
+	}
 	if v.foreign && volume.Method == image.Absent && volume.Reason != "" {
 		v.warn(volume.Name + ": " + volume.Reason)
 	}
 	r.Restorable = len(r.Problems) == 0
 	v.result.Volumes = append(v.result.Volumes, r)
 	return nil
+}
+
+// hit says whom the damage of a volume hits.
+func hit(volume image.Volume) string {
+	text := ""
+	if h := volume.Hit; h != nil && h.Files >= 0 {
+		text = fmt.Sprintf("; %d files are damaged", h.Files)
+		if h.Metadata {
+			text += ", and perhaps the file system itself"
+		}
+	}
+	return text + "; doppel-damaged-files.txt in the image has more"
 }
 
 // frames checks every frame of a volume, and at the same time the sum of its file.

@@ -176,6 +176,11 @@ func (w *writer) Commit(log []byte) error {
 	if err := w.writeLists(); err != nil {
 		return err
 	}
+	for name, data := range w.options.Files {
+		if err := w.write(baseName(name), data); err != nil {
+			return err
+		}
+	}
 	if err := w.writeManifest(); err != nil {
 		return err
 	}

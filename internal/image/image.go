@@ -39,6 +39,7 @@ type Disk struct {
 	Scheme             string   `json:"scheme"`               // gpt, mbr, bsd, apm, none
 	Areas              []Area   `json:"areas"`                // tables, boot code and gaps, ascending
 	Volumes            []Volume `json:"volumes"`              // ascending by Offset
+	Damaged            []Damage `json:"damaged,omitempty"`    // what could not be read outside the volumes, from the start of the disk
 }
 
 // Area is a run of sectors of the disk that belongs to no volume, kept byte for
@@ -81,6 +82,43 @@ type Volume struct {
 	Method     Method `json:"method"`
 	Reason     string `json:"reason,omitempty"` // why raw or absent, one sentence
 	File       string `json:"file,omitempty"`   // first file that holds it
+
+	Damaged []Damage `json:"damaged,omitempty"` // what could not be read, from the start of the volume; in the image lie markers
+	Hit     *Hit     `json:"hit,omitempty"`     // whom that damages; nil where Damaged is empty
+}
+
+// Damage is a run of bytes that could not be read.
+type Damage struct {
+	Offset int64 `json:"offset"` // bytes
+	Length int64 `json:"length"` // bytes
+}
+
+// Hit says what the damage of a volume means.
+type Hit struct {
+	Files    int64  `json:"files"`            // whose content is damaged; -1 where files cannot be named
+	Metadata bool   `json:"metadata"`         // also, or perhaps, what the file system keeps for itself
+	Reason   string `json:"reason,omitempty"` // why Files is -1, or may be too small
+}
+
+// Lost is the sum of what could not be read, in bytes.
+func (v Volume) Lost() (sum int64) {
+	for _, d := range v.Damaged {
+		sum += d.Length
+	}
+	return sum
+}
+
+// Lost is the sum of what could not be read of all disks, in bytes.
+func (m *Manifest) Lost() (sum int64) {
+	for _, d := range m.Disks {
+		for _, a := range d.Damaged {
+			sum += a.Length
+		}
+		for _, v := range d.Volumes {
+			sum += v.Lost()
+		}
+	}
+	return sum
 }
 
 // ErrDamaged is wrapped by every error that says that stored bytes are not

@@ -63,10 +63,15 @@ func Look(r io.ReaderAt, name string, size, sectorSize int64) (*Contents, error)
 	if err != nil {
 		return nil, err
 	}
+	return Of(r, table, name, size), nil
+}
+
+// Of is Look at a device whose table was read already.
+func Of(r io.ReaderAt, table *partition.Table, name string, size int64) *Contents {
 	c := &Contents{Table: table, Doubt: table.Conflict()}
 	if table.Scheme == partition.None || c.Doubt != "" {
 		c.add(r, Volume{Name: name, Size: size})
-		return c, nil
+		return c
 	}
 	for _, p := range table.Partitions {
 		if p.Volume() {
@@ -77,7 +82,7 @@ func Look(r io.ReaderAt, name string, size, sectorSize int64) (*Contents, error)
 		c.Volumes = nil
 		c.add(r, Volume{Name: name, Size: size})
 	}
-	return c, nil
+	return c
 }
 
 func (c *Contents) add(r io.ReaderAt, v Volume) {

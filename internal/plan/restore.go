@@ -174,6 +174,9 @@ func (p *Restore) step(v image.Volume, offset, size int64) {
 	case image.Absent:
 		s.Bytes = 0
 	}
+	if lost := v.Lost(); lost > 0 {
+		p.warn("%s is damaged: %s of it could not be read when it was saved; see doppel images show %s", v.Name, blockdev.Bytes(lost), p.Image)
+	}
 	p.Steps = append(p.Steps, s)
 	p.wipe(offset, min(volumeMargin, size))
 	p.wipe(offset+max(0, size-volumeMargin), min(volumeMargin, size))
@@ -210,6 +213,9 @@ func joined(list []extent.Extent) []extent.Extent {
 // toDisk plans the whole disk: table, boot areas and volumes.
 func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) error {
 	d := in.Manifest.Disks[index]
+	if len(d.Damaged) > 0 {
+		p.warn("some tables or boot code of %s could not be read when it was saved", d.Name)
+	}
 	if in.Target.Size < d.Size {
 		p.refuse("the target has %s, %s needs %s: choose a target at least as large", sizes(in.Target.Size), p.what(), sizes(d.Size))
 		return nil

@@ -19,6 +19,8 @@ type Save struct {
 	Bytes    int64    `json:"bytes"`   // that are read
 	Stored   int64    `json:"stored"`  // estimate of what the image takes; 0 unknown
 	Free     int64    `json:"free"`    // room in the place; -1 unknown
+	Rescue   bool     `json:"rescue"`  // around what cannot be read
+	Spool    int64    `json:"spool"`   // bytes that a rescue takes until the image is whole, beside Stored
 	Seconds  int64    `json:"seconds"` // estimate; 0 unknown
 	Refusals []string `json:"refusals"`
 	Warnings []string `json:"warnings"`
@@ -31,6 +33,8 @@ type SaveInput struct {
 	Sources  []Source // parallel to Manifest.Disks
 	Behind   []string // kernel names of the devices that the place lies on
 	Free     int64    // bytes; -1 unknown
+	Rescue   bool     // a failing disk
+	Spool    int64    // bytes that the rescue needs until the image is whole
 	Problem  string   // why the place cannot take an image of that name; ""
 	Ratio    float64  // of stored to read bytes, measured on a sample; 0 unknown
 	Rate     float64  // bytes per second, measured on the same sample; 0 unknown
@@ -47,7 +51,7 @@ type Source struct {
 // NewSave plans a save. What cannot be done stands in Refusals.
 func NewSave(in SaveInput) *Save {
 	p := &Save{
-		Image: in.Manifest.Name, Place: in.Place, Free: in.Free,
+		Image: in.Manifest.Name, Place: in.Place, Free: in.Free, Rescue: in.Rescue, Spool: in.Spool,
 		Sources: []Device{}, Steps: []Step{}, Refusals: []string{}, Warnings: []string{},
 	}
 	if in.Problem != "" {
@@ -89,6 +93,10 @@ func (p *Save) room(in SaveInput) {
 	}
 	// The sample may mislead a little: what comes out 10 % short is tried,
 	// with a warning.
+	if p.Rescue {
+		p.roomForRescue(in)
+		return
+	}
 	switch needed := max(p.Stored, 1<<20); {
 	case in.Free < needed-needed/10:
 		p.Refusals = append(p.Refusals, fmt.Sprintf("%s has room for %s, the image will take about %s: make room or choose another place",
@@ -96,6 +104,19 @@ func (p *Save) room(in SaveInput) {
 	case in.Free < p.Bytes+overhead:
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%s has room for %s; the image will take about %s, and %s if its data does not compress",
 			in.Place, blockdev.Bytes(in.Free), blockdev.Bytes(needed), blockdev.Bytes(p.Bytes)))
+	}
+}
+
+// roomForRescue is stricter: who runs out of room must read a failing disk again.
+func (p *Save) roomForRescue(in SaveInput) {
+	stored := p.Stored
+	if stored == 0 {
+		stored = p.Bytes + overhead
+	}
+	if needed := p.Spool + stored; in.Free < needed {
+		p.Refusals = append(p.Refusals, fmt.Sprintf(
+			"%s has room for %s, the rescue needs about %s: %s for what is read, until the image of about %s is made of it: choose another place",
+			in.Place, sizes(in.Free), sizes(needed), blockdev.Bytes(p.Spool), blockdev.Bytes(stored)))
 	}
 }
 

@@ -32,7 +32,11 @@ func (v *volume) at(off, n int64) []byte {
 		return nil
 	}
 	if v.head == nil {
-		v.head = v.read(0, min(headSize, v.size))
+		// What lies behind a sector that cannot be read is read by itself, if
+		// somebody asks for it.
+		v.head = make([]byte, min(headSize, v.size))
+		m, _ := v.r.ReadAt(v.head, 0)
+		v.head = v.head[:m]
 	}
 	if off+n <= int64(len(v.head)) {
 		return v.head[off : off+n]
