@@ -40,7 +40,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func sourceError(name string, off int64, err error) error {
 	return &Error{
 		Err:  fmt.Errorf("%s cannot be read at byte %d: %w", name, off, err),
-		Next: "look at the health of the disk with doppel disks and at its cable; nothing was left in the image folder",
+		Next: "look at the health of the disk with doppel disks and at its cable; doppel save --rescue saves what can be read of a failing disk; nothing was left in the image folder",
 	}
 }
 

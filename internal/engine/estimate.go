@@ -29,15 +29,19 @@ func Estimate(m *image.Manifest, origins []*Origin) (ratio, rate float64) {
 	}
 	defer encoder.Close()
 	var plain, stored int64
-	var reading, packing time.Duration
+	var reading, packing, failed time.Duration
 	buffer, packed := make([]byte, sampleSize), []byte(nil)
 	for _, s := range samples(m, origins) {
 		start := time.Now()
 		n, err := s.r.ReadAt(buffer[:s.at.Length], s.at.Offset)
+		took := time.Since(start)
 		if int64(n) < s.at.Length || err != nil && err != io.EOF {
+			if failed += took; failed > sampleTime { // a disk that hangs
+				break
+			}
 			continue // the save will say so
 		}
-		reading += time.Since(start)
+		reading += took
 		start = time.Now()
 		packed = encoder.EncodeAll(buffer[:n], packed[:0])
 		packing += time.Since(start)

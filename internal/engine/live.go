@@ -140,6 +140,6 @@ func (v *liveVolume) failure(off int64, err error) error {
 	sector := (v.volume.Offset + off) / max(v.disk.SectorSize, 1)
 	return &Error{
 		Err:  fmt.Errorf("%s cannot be read at byte %d: sector %d of %s: %w", v.volume.Name, off, sector, v.disk.Name, err),
-		Next: "look at the health of the source with doppel disks and at its cable; what was written so far is not whole",
+		Next: "look at the health of the source with doppel disks and at its cable; doppel save --rescue saves what can be read of a failing disk; what was written so far is not whole",
 	}
 }

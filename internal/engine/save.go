@@ -31,6 +31,10 @@ func Save(ctx context.Context, m *image.Manifest, origins []*Origin, w image.Wri
 		}
 	}
 	meter.Start("save image "+m.Name, total)
+	return saveAll(ctx, m, origins, w, log, meter)
+}
+
+func saveAll(ctx context.Context, m *image.Manifest, origins []*Origin, w image.Writer, log func() []byte, meter *progress.Meter) error {
 	for i, d := range m.Disks {
 		for j, a := range d.Areas {
 			if err := w.Area(i, a, origins[i].Areas[j]); err != nil {

@@ -24,6 +24,7 @@ type Origin struct {
 type Choice struct {
 	Only   []int    // partition numbers, a slice's for all that lies in it; none: all
 	Except []string // names of volumes that are left out
+	Rescue bool     // what cannot be understood, because it cannot be read, is taken whole
 }
 
 func (c Choice) reason(v inventory.Volume) string {
@@ -47,6 +48,9 @@ const (
 // identity are filled in already; Survey adds scheme, areas and volumes.
 func Survey(r io.ReaderAt, disk *image.Disk, c Choice) (*Origin, error) {
 	found, err := inventory.Look(r, disk.Name, disk.Size, disk.SectorSize)
+	if err != nil && c.Rescue {
+		found, err = lookAround(r, disk), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", disk.Name, err)
 	}
@@ -56,7 +60,7 @@ func Survey(r io.ReaderAt, disk *image.Disk, c Choice) (*Origin, error) {
 		o.Warnings = append(o.Warnings, fmt.Sprintf("%s is saved as one raw volume: %s", disk.Name, found.Doubt))
 		o.Table = &partition.Table{Scheme: partition.None, SectorSize: disk.SectorSize, DiskSize: disk.Size}
 		disk.Scheme = string(partition.None)
-	} else if err := o.areas(disk); err != nil {
+	} else if err := o.areas(disk, c.Rescue); err != nil {
 		return nil, err
 	}
 	for _, v := range found.Volumes {
@@ -102,8 +106,11 @@ func surveyVolume(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, 
 		out.Method, out.Reason = image.Absent, why
 		return out, nil, nil
 	}
-	if v.Problem != nil {
+	if v.Problem != nil && !c.Rescue {
 		return out, nil, sourceError(v.Name, 0, v.Problem)
+	}
+	if v.Problem != nil {
+		out.Method, out.Reason = image.Raw, fmt.Sprintf("what lies on it cannot be read: %v", v.Problem)
 	}
 	var list []extent.Extent
 	switch out.Method {
@@ -125,18 +132,19 @@ func surveyVolume(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, 
 
 // areas describes and reads what lies outside the volumes: table sectors, the
 // gap before the first partition, and what a disklabel leaves of its slice.
-func (o *Origin) areas(disk *image.Disk) error {
+// What a rescue cannot read of it now it reads later.
+func (o *Origin) areas(disk *image.Disk, rescue bool) error {
 	for _, s := range o.Table.Sectors {
 		disk.Areas = append(disk.Areas, image.Area{Name: s.Name, Offset: s.Offset, Length: int64(len(s.Data))})
 		o.Areas = append(o.Areas, s.Data)
 	}
 	if gap := o.Table.Gap(); gap.Length > 0 {
-		if err := o.gap(disk, gap, o.Table.Scheme == partition.MBR); err != nil {
+		if err := o.gap(disk, gap, o.Table.Scheme == partition.MBR, rescue); err != nil {
 			return err
 		}
 	}
 	for _, gap := range o.Table.SliceGaps() {
-		if err := o.gap(disk, gap, false); err != nil {
+		if err := o.gap(disk, gap, false, rescue); err != nil {
 			return err
 		}
 	}
@@ -145,16 +153,17 @@ func (o *Origin) areas(disk *image.Disk) error {
 
 // gap adds an area of what lies between partitions, if it is small enough and
 // not blank; always says that a blank one is kept too, as Clonezilla does.
-func (o *Origin) gap(disk *image.Disk, gap extent.Extent, always bool) error {
+func (o *Origin) gap(disk *image.Disk, gap extent.Extent, always, rescue bool) error {
 	if gap.Length >= hugeGap {
 		o.Warnings = append(o.Warnings, fmt.Sprintf("%s: the %d bytes at byte %d, which are in no partition, are not saved", disk.Name, gap.Length, gap.Offset))
 		return nil
 	}
 	data := make([]byte, min(gap.Length, maxGap))
-	if _, err := io.ReadFull(io.NewSectionReader(o.Reader, gap.Offset, int64(len(data))), data); err != nil {
+	_, err := io.ReadFull(io.NewSectionReader(o.Reader, gap.Offset, int64(len(data))), data)
+	if err != nil && !rescue {
 		return sourceError(disk.Name, gap.Offset, err)
 	}
-	if !always && zero(data) {
+	if !always && err == nil && zero(data) {
 		return nil
 	}
 	area := image.Area{Name: "gap", Offset: gap.Offset, Length: int64(len(data))}

@@ -26,6 +26,7 @@ const (
 	failed  = 1
 	misused = 2
 	refused = 3
+	damaged = 4
 )
 
 // command is one subcommand. Its help is its manual.
@@ -120,6 +121,8 @@ func advise(ctx context.Context, err error) (text, next string, status int) {
 		return err.Error(), "make room in the place for images (doppel images remove) or choose another with --images", failed
 	case errors.Is(err, store.ErrReadOnly):
 		return err.Error(), "choose another place with --images, or mount it for writing", failed
+	case errors.Is(err, clonezilla.ErrRescue):
+		return err.Error(), "go on with it, or remove it with doppel images remove", failed
 	case errors.Is(err, clonezilla.ErrIncomplete):
 		return err.Error(), "remove it with doppel images remove, and save again", failed
 	case errors.Is(err, clonezilla.ErrExists), errors.Is(err, clonezilla.ErrBadName):

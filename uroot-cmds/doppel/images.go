@@ -13,6 +13,7 @@ import (
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
+	"doppel.live/internal/engine"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/store/dir"
 )
@@ -121,7 +122,11 @@ func holds(s clonezilla.Summary) string {
 	for _, v := range s.Volumes {
 		kinds = append(kinds, cmp.Or(v.FileSystem, "unknown"))
 	}
-	return fmt.Sprintf("%s (%s)", strings.Join(parts, ", "), strings.Join(kinds, " "))
+	text := fmt.Sprintf("%s (%s)", strings.Join(parts, ", "), strings.Join(kinds, " "))
+	if s.Damaged > 0 {
+		text += ", DAMAGED: " + blockdev.Bytes(s.Damaged) + " could not be read"
+	}
+	return text
 }
 
 func showImage(c *console, images, spec string) error {
@@ -145,7 +150,16 @@ func showImage(c *console, images, spec string) error {
 		c.say("%s  %s, %s table", k.Name, strings.TrimSpace(blockdev.Bytes(k.Size)+" "+k.Model+" "+k.Serial), k.Scheme)
 		for _, v := range k.Volumes {
 			c.say("  %-14s %-12s %10s  %10s saved  %-7s %s", v.Name, v.FileSystem, blockdev.Bytes(v.Size), blockdev.Bytes(v.Used), v.Method, v.Label)
+			if v.Lost() > 0 {
+				c.say("    DAMAGED: %s", damageOf(v))
+			}
 		}
+		if len(k.Damaged) > 0 {
+			c.say("    DAMAGED: some of its tables or boot code could not be read")
+		}
+	}
+	if m.Lost() > 0 {
+		c.say("The damaged files are listed in %s", filepath.Join(place, name, engine.DamagedFiles))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ import (
 	"doppel.live/internal/version"
 )
 
-const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--plan] [--yes] [--json]"
+const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--rescue [--resume] [--retries N]] [--plan] [--yes] [--json]"
 
 const saveHelp = `Saves disks, or some partitions of one, to a new image. Of file
 systems whose allocation is understood (README.md lists them) the blocks in use
@@ -37,6 +38,12 @@ Options:
   --images DIR      where the images are (default: $DOPPEL_IMAGES, or /images)
   --except NAMES    leave these partitions out, such as sda3,sda5
   --compress HOW    none, fast, default or max (default: default)
+  --rescue          the disk fails: read around what cannot be read, large pieces
+                    first, and fill what is lost with markers. The image names
+                    the files that are damaged; the exit status is 4 then. Until
+                    the image is whole, what was read lies in IMAGE.rescue
+  --resume          go on with a rescue that was interrupted
+  --retries N       try bad sectors N times more (default: 1)
   --plan            print what would be done, and stop
   --yes             ask nothing (saving asks nothing; for symmetry with restore)
   --json            print events, one JSON document a line
@@ -49,6 +56,7 @@ type saving struct {
 	input    plan.SaveInput
 	manifest *image.Manifest
 	options  clonezilla.Options
+	rescue   *rescuing // nil: not a failing disk
 }
 
 func runSave(ctx context.Context, c *console, args []string) error {
@@ -58,12 +66,16 @@ func runSave(ctx context.Context, c *console, args []string) error {
 	level := fs.String("compress", string(clonezilla.Default), "")
 	var except list
 	fs.Var(&except, "except", "")
+	rescue := rescueFlags(fs)
 	rest, err := c.parse(fs, "save", args)
+	if err == nil && len(rest) < 2 {
+		err = misuse("save takes one or more sources and an image")
+	}
+	if err == nil {
+		err = rescue.check()
+	}
 	if err != nil {
 		return err
-	}
-	if len(rest) < 2 {
-		return misuse("save takes one or more sources and an image")
 	}
 	s := &saving{options: clonezilla.Options{
 		Level: clonezilla.Level(*level), Command: "doppel save " + strings.Join(args, " "), Tables: map[int]*partition.Table{},
@@ -73,14 +85,17 @@ func runSave(ctx context.Context, c *console, args []string) error {
 	}
 	defer s.close()
 	place, name := plan.Name(rest[len(rest)-1], *images)
-	if err := s.survey(rest[:len(rest)-1], name, except); err != nil {
-		return err
-	}
 	d, err := openPlace(place)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	if rescue.on {
+		s.rescue = newRescuing(ctx, c, rescue, rest, place, name, *only || d.ReadOnly())
+	}
+	if err := s.survey(rest[:len(rest)-1], name, except); err != nil {
+		return err
+	}
 	if err := s.look(d, place, name); err != nil {
 		return err
 	}
@@ -92,6 +107,7 @@ func runSave(ctx context.Context, c *console, args []string) error {
 }
 
 func (s *saving) close() {
+	s.rescue.close()
 	for _, src := range s.sources {
 		src.Close()
 	}
@@ -106,6 +122,9 @@ func (s *saving) survey(specs []string, name string, except []string) error {
 	s.manifest = &image.Manifest{
 		Format: 1, ID: newUUID(), Name: name, Created: time.Now().UTC().Truncate(time.Second),
 		Tool: version.Tool, WholeDisk: true, Consistency: "offline",
+	}
+	if s.rescue != nil && len(chosen) > 1 {
+		return misuse("--rescue takes one disk, or partitions of one")
 	}
 	seen := map[string]bool{}
 	for i, ch := range chosen {
@@ -136,8 +155,14 @@ func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool
 	if d.Size == 0 {
 		return fmt.Errorf("%s has no sector: there is nothing to save, or no medium in the drive", d.Path)
 	}
-	o, err := engine.Survey(src, &disk, engine.Choice{Only: ch.numbers, Except: except})
-	if err != nil {
+	var r io.ReaderAt = src
+	if s.rescue != nil {
+		if r, err = s.rescue.open(src); err != nil {
+			return err
+		}
+	}
+	o, err := engine.Survey(r, &disk, engine.Choice{Only: ch.numbers, Except: except, Rescue: s.rescue != nil})
+	if err = s.rescue.gone(err); err != nil {
 		return err
 	}
 	for j := range disk.Volumes {
@@ -152,7 +177,10 @@ func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool
 	if len(ch.numbers) > 0 {
 		s.manifest.WholeDisk = false
 	}
-	contents, _, err := inventory.Describe(src, d.Size, d.SectorSize)
+	contents, _, err := inventory.Describe(r, d.Size, d.SectorSize)
+	if err != nil && s.rescue != nil {
+		contents, err = "unreadable", s.rescue.gone(nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -206,6 +234,7 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 		return nil
 	}
 	switch _, err := d.List(name); {
+	case err == nil && s.rescue.leftover(d, name): // of the same rescue, killed while it wrote the image
 	case err == nil && notImage(d, name):
 		s.input.Problem = fmt.Sprintf("%s has a folder called %s that is no image: choose another name", place, name)
 	case err == nil:
@@ -215,6 +244,7 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 	case d.ReadOnly():
 		s.input.Problem = place + " is read-only: choose another place with --images, or mount it for writing"
 	}
+	s.rescue.look(s)
 	s.input.Ratio, s.input.Rate = engine.Estimate(s.manifest, s.origins)
 	if s.options.Level == clonezilla.None {
 		s.input.Ratio = 1
@@ -228,6 +258,9 @@ func notImage(d *dir.Dir, name string) bool {
 }
 
 func (s *saving) run(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) error {
+	if s.rescue != nil {
+		return s.runRescue(ctx, c, d, p)
+	}
 	j := c.newJob("save", p.Image)
 	c.note(p.Warnings)
 	w, err := clonezilla.Create(d, s.manifest, s.options)
@@ -256,6 +289,9 @@ func (c *console) showSave(p *plan.Save, only bool) error {
 	about := ""
 	if p.Stored > 0 {
 		about = fmt.Sprintf(", about %s stored", blockdev.Bytes(p.Stored))
+	}
+	if p.Rescue {
+		about += fmt.Sprintf(" and %s more until the image is whole", blockdev.Bytes(p.Spool))
 	}
 	if p.Free >= 0 {
 		about += fmt.Sprintf(", %s free", blockdev.Bytes(p.Free))

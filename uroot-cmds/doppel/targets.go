@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -379,6 +380,17 @@ func (ts *targets) summary(outcomes []engine.Outcome, took time.Duration) string
 		what = "is " + done + " to, and was compared with,"
 	}
 	text := fmt.Sprintf("%s %s %s: %s in %s", subject, what, ts.names(), blockdev.Bytes(ts.list[0].plan.Bytes), clock(took.Seconds()))
+	var lost int64
+	for _, d := range ts.image.Manifest().Disks {
+		for _, v := range d.Volumes {
+			if slices.ContainsFunc(ts.list[0].plan.Steps, func(s plan.Step) bool { return s.Index == v.Index }) {
+				lost += v.Lost()
+			}
+		}
+	}
+	if lost > 0 {
+		text += fmt.Sprintf("; %s of it could not be read when it was saved, so files are damaged", blockdev.Bytes(lost))
+	}
 	if ts.flags.delta {
 		var written int64
 		for _, o := range outcomes {

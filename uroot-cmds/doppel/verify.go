@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
@@ -69,6 +70,9 @@ func (c *console) verdict(r clonezilla.Report) error {
 	}
 	e := progress.Event{Kind: progress.Result, OK: r.Restorable, Report: r}
 	e.Text = fmt.Sprintf("image %s can be restored", r.Image)
+	if r.Damaged > 0 {
+		e.Text += fmt.Sprintf(", with the damage of its source: %s of that could not be read", blockdev.Bytes(r.Damaged))
+	}
 	if !r.Restorable {
 		e.Status, e.Next = failed, "restore only what is whole, or take another image; save again while the source is there"
 		e.Text = fmt.Sprintf("image %s is damaged", r.Image)

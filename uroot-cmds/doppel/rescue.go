@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/clonezilla"
+	"doppel.live/internal/engine"
+	"doppel.live/internal/image"
+	"doppel.live/internal/plan"
+	"doppel.live/internal/progress"
+	"doppel.live/internal/rescue"
+	"doppel.live/internal/store"
+	"doppel.live/internal/store/dir"
+	"doppel.live/internal/version"
+)
+
+// rescueOptions are the options of a save of a failing disk.
+type rescueOptions struct {
+	on, resume bool
+	retries    int
+}
+
+// noRetries stands for a --retries that was not given.
+const noRetries = -1
+
+func rescueFlags(fs *flag.FlagSet) *rescueOptions {
+	o := &rescueOptions{}
+	fs.BoolVar(&o.on, "rescue", false, "")
+	fs.BoolVar(&o.resume, "resume", false, "")
+	fs.IntVar(&o.retries, "retries", noRetries, "")
+	return o
+}
+
+func (o *rescueOptions) check() error {
+	switch {
+	case !o.on && (o.resume || o.retries != noRetries):
+		return misuse("--resume and --retries are for --rescue")
+	case o.retries < noRetries || o.retries > 1000:
+		return misuse("--retries takes a number from 0 to 1000")
+	case o.retries == noRetries:
+		o.retries = 1
+	}
+	return nil
+}
+
+// rescuing is the rescue of a disk between its parts. Its methods do nothing
+// where it is nil.
+type rescuing struct {
+	*rescueOptions
+	args     []string // the sources and the image
+	place    string
+	path     string // of the spool
+	name     string // of the image
+	onlyLook bool   // nothing may be written: only a look
+	problem  string // why it cannot be done
+	report   progress.Func
+	stop     <-chan struct{}
+	meter    atomic.Pointer[progress.Meter]
+
+	sectors *blockdev.Sectors
+	spool   *rescue.Spool
+	disk    *rescue.Disk
+	made    bool // the spool is new, and nothing was begun
+	remains bool // an image that was not finished is to be removed
+}
+
+func newRescuing(ctx context.Context, c *console, o *rescueOptions, args []string, place, name string, onlyLook bool) *rescuing {
+	onlyLook = onlyLook || clonezilla.CheckName(name) != nil
+	return &rescuing{rescueOptions: o, args: args, place: place, name: name, path: filepath.Join(place, name+".rescue"), onlyLook: onlyLook, report: c.report, stop: ctx.Done()}
+}
+
+// open gives the disk as what was read of it so far, and reads more as it is
+// asked for.
+func (r *rescuing) open(src *blockdev.Source) (io.ReaderAt, error) {
+	r.sectors = src.Sectors()
+	d := src.Disk()
+	if err := r.openSpool(d); err != nil {
+		return nil, err
+	}
+	var err error
+	r.disk, err = rescue.NewDisk(r.sectors, r.spool, rescue.Options{Tell: r.tell, Stop: r.stop, Comment: version.Tool})
+	return r.disk, err
+}
+
+// openSpool opens or makes the spool, if that is wanted and can be.
+func (r *rescuing) openSpool(d blockdev.Disk) error {
+	behind, err := blockdev.System{}.Behind(r.place)
+	if err != nil {
+		return err
+	}
+	for _, name := range behind {
+		if whole, _ := (blockdev.System{}).DiskOf(name); whole == d.Name {
+			r.problem = fmt.Sprintf("the place for images %s lies on the disk that fails: choose another one with --images", r.place)
+			return nil
+		}
+	}
+	_, err = os.Lstat(r.path)
+	there := err == nil
+	id := rescue.Identity{Image: r.name, Disk: d.Name, Model: d.Model, Serial: d.Serial, Size: d.Size, SectorSize: d.SectorSize}
+	remove := "doppel images remove " + filepath.Base(r.path)
+	switch {
+	case there && !r.resume:
+		r.problem = fmt.Sprintf("a rescue to %s was begun already: go on with --resume, or remove it with %s", r.name, remove)
+	case !there && r.resume:
+		r.problem = fmt.Sprintf("no rescue to %s was begun in %s: leave out --resume", r.name, r.place)
+	case there:
+		r.spool, err = rescue.OpenSpool(r.path, id)
+		if errors.Is(err, rescue.ErrOther) || errors.Is(err, rescue.ErrBusy) {
+			r.spool, r.problem = nil, fmt.Sprintf("%v: take the other disk, or another name, or remove it with %s", err, remove)
+			return nil
+		}
+		return err
+	case !r.onlyLook:
+		r.spool, err = rescue.CreateSpool(r.path, id)
+		r.made = err == nil
+		return err
+	}
+	return nil
+}
+
+// tell passes on that the disk hangs.
+func (r *rescuing) tell(text string) {
+	if m := r.meter.Load(); m != nil {
+		m.Warn(text)
+		return
+	}
+	r.report(progress.Event{Kind: progress.Warning, Text: text})
+}
+
+// gone makes of an error what a person can do if the disk went away.
+func (r *rescuing) gone(err error) error {
+	if r == nil || r.disk == nil || r.disk.Gone() == nil {
+		return err
+	}
+	if errors.Is(r.disk.Gone(), context.Canceled) {
+		return r.disk.Gone()
+	}
+	return &engine.Error{Err: r.disk.Gone(), Next: "check the cable and the power of the disk, plug it in again, then start the command again"}
+}
+
+// leftover says whether the folder of the image is what a killed rescue left.
+func (r *rescuing) leftover(d *dir.Dir, name string) bool {
+	if r == nil || !r.resume || r.spool == nil {
+		return false
+	}
+	summary, err := clonezilla.Summarize(d, name)
+	r.remains = err == nil && summary.Problem == clonezilla.ErrIncomplete.Error()
+	return r.remains
+}
+
+// look adds to the plan what the rescue needs.
+func (r *rescuing) look(s *saving) {
+	if r == nil {
+		return
+	}
+	var marks []int64 // superblocks; that of btrfs lies 64 KiB behind the start
+	for _, v := range s.manifest.Disks[0].Volumes {
+		marks = append(marks, v.Offset, v.Offset+64<<10)
+	}
+	if r.spool != nil && !r.made && r.disk.Changed(marks...) {
+		r.problem = fmt.Sprintf("%s was written to since the rescue was begun, so what was read does not fit any more: remove it with doppel images remove %s, and start anew",
+			s.input.Sources[0].Device.Path, filepath.Base(r.path))
+	}
+	s.input.Rescue = true
+	s.input.Spool = rescue.Room(engine.Unread(&s.manifest.Disks[0], s.origins[0], r.disk), sparse(r.place))
+	if r.problem != "" {
+		s.input.Problem = r.problem
+	}
+}
+
+// sparse says whether files there can have holes.
+func sparse(path string) bool {
+	var s unix.Statfs_t
+	err := unix.Statfs(path, &s)
+	return err == nil && !slices.Contains([]int64{unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC}, s.Type)
+}
+
+// close keeps what was read of a rescue that was begun.
+func (r *rescuing) close() {
+	if r == nil || r.sectors == nil {
+		return
+	}
+	if r.spool != nil && r.made {
+		_ = r.spool.Remove() // nothing was begun
+	} else if r.disk != nil {
+		_ = r.disk.Close() // what it cannot write is read again
+	}
+	_ = r.sectors.Close()
+}
+
+func (s *saving) runRescue(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) error {
+	r, j := s.rescue, c.newJob("save", p.Image)
+	r.meter.Store(j.meter)
+	r.made = false
+	if j.folder != "" {
+		r.spool.Also(filepath.Join(j.folder, "rescue.map"))
+	}
+	create := func(m *image.Manifest, files map[string][]byte) (image.Writer, error) {
+		if r.remains {
+			if err := clonezilla.Remove(d, p.Image); err != nil {
+				return nil, err
+			}
+		}
+		s.options.Files = files
+		return clonezilla.Create(d, m, s.options)
+	}
+	began := time.Now()
+	damage, err := engine.SaveRescued(ctx, s.manifest, s.origins[0], engine.Rescue{Disk: r.disk, Retries: r.retries, Create: create}, c.history, j.meter)
+	if err != nil {
+		return r.stopped(ctx, err)
+	}
+	if err := r.spool.Remove(); err != nil {
+		j.meter.Warn(fmt.Sprintf("%s is not needed any more and could not be removed: %v", r.path, err))
+	}
+	r.spool = nil
+	text := fmt.Sprintf("image %s is saved in %s", p.Image, p.Place)
+	took := fmt.Sprintf("%s in %s", blockdev.Bytes(p.Bytes), clock(time.Since(began).Seconds()))
+	if damage.Bytes > 0 {
+		return c.damage(text+" with damage", took, p.Image, damage)
+	}
+	c.result(done, text+": "+took+"; every sector could be read", "")
+	return nil
+}
+
+// stopped says that what was read is kept, and how to go on.
+func (r *rescuing) stopped(ctx context.Context, err error) error {
+	resume := fmt.Sprintf("go on with doppel save --rescue --resume %s; what was read is kept in %s", strings.Join(r.args, " "), r.path)
+	if filepath.Dir(r.args[len(r.args)-1]) == "." {
+		resume = strings.Replace(resume, "--resume", "--resume --images "+r.place, 1)
+	}
+	text := fmt.Errorf("image %s is not saved yet: %w", r.name, err)
+	switch {
+	case ctx.Err() != nil:
+		text = fmt.Errorf("cancelled: image %s is not saved yet", r.name)
+	case errors.Is(err, rescue.ErrGone):
+		resume = "check the cable and the power of the disk, plug it in again, then " + resume
+	case errors.Is(err, store.ErrFull):
+		text = fmt.Errorf("image %s is not saved yet: no room left in %s", r.name, r.place)
+		resume = "make room there, then " + resume
+	}
+	return &engine.Error{Err: text, Next: resume}
+}
+
+// damage tells what could not be read, and ends with status 4.
+func (c *console) damage(text, took, name string, d *engine.Damage) error {
+	places, files, unknown := len(d.Disk), int64(0), false
+	for _, v := range d.Volumes {
+		places += len(v.Extents)
+		files += max(v.Hit.Files, 0)
+		unknown = unknown || v.Hit.Files < 0
+	}
+	text += fmt.Sprintf(" (%s): %s in %d places could not be read", took, blockdev.Bytes(d.Bytes), places)
+	switch {
+	case unknown && files == 0:
+		text += "; which files that hits is not known"
+	case unknown:
+		text += fmt.Sprintf("; %d files are damaged, and others that cannot be named", files)
+	default:
+		text += fmt.Sprintf("; %d files are damaged", files)
+	}
+	e := progress.Event{Kind: progress.Result, Status: damaged, Text: text, Report: d,
+		Next: fmt.Sprintf("look at what is damaged with doppel images show %s and in %s in its folder; do not trust the disk any more", name, engine.DamagedFiles)}
+	if c.json {
+		c.report(e)
+		return errStatus(damaged)
+	}
+	for _, v := range d.Volumes {
+		c.line(c.err, fmt.Sprintf("%s: %s", v.Name, hitText(v.Bytes, len(v.Extents), &v.Hit)))
+		for i, f := range v.Files {
+			if i == 10 {
+				c.line(c.err, fmt.Sprintf("  and %d more", v.Hit.Files-10))
+				break
+			}
+			c.line(c.err, "  "+f)
+		}
+	}
+	c.result(damaged, e.Text, e.Next)
+	return errStatus(damaged)
+}
+
+// damageOf says what is damaged of a volume of an image.
+func damageOf(v image.Volume) string { return hitText(v.Lost(), len(v.Damaged), v.Hit) }
+
+func hitText(lost int64, places int, h *image.Hit) string {
+	text := fmt.Sprintf("%s in %d places could not be read", blockdev.Bytes(lost), places)
+	if h == nil {
+		return text
+	}
+	switch {
+	case h.Files >= 0:
+		text += fmt.Sprintf("; %d files are damaged", h.Files)
+	default:
+		text += "; the files that this hits cannot be named"
+	}
+	if h.Files >= 0 && h.Metadata {
+		text += ", and the file system itself is, or may be"
+	}
+	if h.Reason != "" {
+		text += ": " + h.Reason
+	}
+	return text
+}
