@@ -127,6 +127,7 @@ type jobPlan struct {
 	Steps    []planStep   `json:"steps"`
 	Bytes    int64        `json:"bytes"`
 	Stored   int64        `json:"stored"`  // estimate of the image's bytes; save
+	Spool    int64        `json:"spool"`   // bytes that a rescue needs until it is done; save
 	Free     int64        `json:"free"`    // bytes, -1 unknown; save
 	Seconds  float64      `json:"seconds"` // 0 unknown
 	Refusals []string     `json:"refusals"`

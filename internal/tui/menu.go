@@ -42,8 +42,8 @@ func (m *Menu) Main() error {
 		if m.Notes != "" {
 			page.Body = []Line{{Tone: Warn, Text: m.Notes}}
 		}
-		actions := []func() error{m.save, m.restore, m.clone, m.check, m.images, m.places, m.disks, m.shell, m.reboot, m.powerOff}
-		for i, text := range []string{t.ItemSave, t.ItemRestore, t.ItemClone, t.ItemCheck, t.ItemImages, t.ItemPlace, t.ItemDisks, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
+		actions := []func() error{m.save, m.rescue, m.restore, m.clone, m.check, m.images, m.places, m.disks, m.shell, m.reboot, m.powerOff}
+		for i, text := range []string{t.ItemSave, t.ItemRescue, t.ItemRestore, t.ItemClone, t.ItemCheck, t.ItemImages, t.ItemPlace, t.ItemDisks, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
 			page.Items = append(page.Items, Item{Cells: []string{text}, Note: t.MainNotes[i]})
 		}
 		m.log("page main")

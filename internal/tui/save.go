@@ -15,6 +15,9 @@ type saving struct {
 	parts []int // indexes of disk.Partitions
 	name  string
 	taken map[string]bool // names of the images there are
+
+	rescue bool // the disk fails
+	resume bool // a rescue to name was begun
 }
 
 // save is the flow that makes an image.
@@ -133,6 +136,9 @@ func (m *Menu) partNote(p partition) string {
 
 func (m *Menu) saveName(s *saving) error {
 	t := m.Text
+	if s.resume {
+		return errSkip
+	}
 	var list imageList
 	if err := m.query(&list, "doppel", "images", "--json"); errors.Is(err, ErrBack) || errors.Is(err, ErrClosed) {
 		return err
@@ -208,6 +214,12 @@ func goodName(name string) bool {
 
 func (m *Menu) saveArgs(s *saving, more ...string) []string {
 	argv := []string{"doppel", "save"}
+	if s.rescue {
+		argv = append(argv, "--rescue")
+	}
+	if s.resume {
+		argv = append(argv, "--resume")
+	}
 	if s.whole {
 		argv = append(argv, s.disk.Path)
 	}
@@ -221,7 +233,7 @@ func (m *Menu) saveArgs(s *saving, more ...string) []string {
 // savePlan shows what will be saved, and where to.
 func (m *Menu) savePlan(s *saving) error {
 	t := m.Text
-	p, err := m.plan(m.saveVerb(s.name), m.saveArgs(s, "--plan"))
+	p, err := m.plan(m.verbOfSaving(s), m.saveArgs(s, "--plan"))
 	if err != nil {
 		return err
 	}
@@ -236,7 +248,13 @@ func (m *Menu) savePlan(s *saving) error {
 	if p.Stored > 0 {
 		body = append(body, Line{Cells: []string{t.PlanStored, size(p.Stored)}})
 	}
+	if p.Spool > 0 {
+		body = append(body, Line{Cells: []string{t.PlanSpool, size(p.Spool)}})
+	}
 	body = append(body, Line{Cells: []string{t.PlanFree, size(p.Free)}})
+	if s.rescue {
+		return m.agree(t.RescuePlan, body, p)
+	}
 	return m.agree(t.SavePlan, body, p)
 }
 

@@ -17,12 +17,14 @@ type Text struct {
 
 	Main, Save, Parts, Name, SavePlan, SaveWork         PageText
 	Restore, RestoreParts, Target, RestorePlan, Confirm PageText
+	Rescue, RescueGoOn, RescuePlan, RescueWork          PageText
 	RestoreWork, Check, CheckWork, Place, Disks, Disk   PageText
 	Clone, CloneTarget, ClonePlan, CloneWork            PageText
 	Images, Image, ImageWork, ConvertWork, Remove       PageText
 	Reboot, PowerOff, Result, Stop, Unattended, Run     PageText
 
 	ItemSave, ItemRestore, ItemClone, ItemSeveral, ItemCheck                                           string
+	ItemRescue, ItemNewRescue, ItemGoOnWith                                                            string
 	ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff                                          string
 	ItemImages, ItemRename, ItemRemove, ItemRaw, ItemQcow2, ItemAnew, Rename, Anew, NotRemoved         string
 	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo, ItemStay string
@@ -30,7 +32,7 @@ type Text struct {
 	MainNotes []string // one for every item of the main page
 
 	// Heads of tables.
-	HeadDisks, HeadParts, HeadImages, HeadVolumes, HeadPlaces, HeadHealth, HeadPlan []string
+	HeadDisks, HeadParts, HeadImages, HeadVolumes, HeadPlaces, HeadHealth, HeadRescue, HeadPlan []string
 
 	NoDisks, NoImages, NoPlaces, NoSerial, NoModel, EmptyDisk                      string
 	BootMedium, ReadOnly, Removable, Current, InUse, Unfinished, BootPlace         string
@@ -40,6 +42,7 @@ type Text struct {
 	NameEmpty, NameBad, NameLong, NameTaken                                        string
 	WrongText, NoConsent, NothingWritten                                           string
 	PlanSource, PlanTarget, PlanNow, PlanImage, PlanPlace, PlanPlaceOf             string
+	PlanSpool, RescueStop                                                          string
 	PlanBytes, PlanStored, PlanFree, PlanTime, PlanRefused, PlanWarning, PlanErase string
 
 	BarAll, BarVolume, Elapsed, Rate, Remaining, Working, Stopping            string
@@ -106,6 +109,10 @@ func (t *Text) englishPages() {
 	t.Name = PageText{"Save: what shall the image be called?", "Letters, digits, dot, hyphen and underscore.", "The image becomes a folder of this name in the place for images. Choose something that you will still know next year, such as the name of the machine and the date."}
 	t.SavePlan = PageText{"Save: this is the plan", "", "What will be saved and how. \"Used blocks\" means that only what the file system uses is kept; \"every byte\" means that the file system is not one that we can read, or that it is not in order; the reason stands beside it. What is needed is the most it can take; compression makes it less."}
 	t.SaveWork = PageText{"Saving %s", "", "The disk is read and the image is written. You can stop at any time: the disk stays as it is, and the unfinished image is removed."}
+	t.Rescue = PageText{"Rescue: which disk fails?", "The disk is only read, and read around what cannot be read.", "Choose the disk that cannot be read any more, or that says of itself that it fails. What can be read easily is read first, in large pieces; then what failed, in smaller and smaller ones. What stays unreadable is filled with a text that says so, and the image names the files that are damaged.\n\nIt can take long. If you stop it, or the disk drops out, it can go on later: choose the same disk again. Until the image is whole, the place for images needs room for all data that is read, and for the image. Do not use a failing disk for anything else: each minute that it runs may be its last."}
+	t.RescueGoOn = PageText{"Rescue: new, or go on?", "", "A rescue was begun and did not come to its end. What was read then is still there and is not read again."}
+	t.RescuePlan = PageText{"Rescue: this is the plan", "", t.SavePlan.Help + " A file system that is saved with every byte although we know its kind is one whose own records cannot be read."}
+	t.RescueWork = PageText{"Rescuing to %s", "", "The disk is read around what cannot be read; then the image is made. You can stop at any time: what was read is kept, and the rescue can go on later. A bad place can make the disk hang for many seconds."}
 	t.Restore = PageText{"Restore: which image?", "", "Choose the image that shall be written to a disk. Those that are not complete or not readable are listed with what is wrong with them."}
 	t.RestoreParts = PageText{"Restore: which parts of %s?", "Mark the partitions to write.", "The whole image brings back the partition table, the boot areas and all partitions. If you choose partitions, only those are written, and everything else on the disk stays as it is."}
 	t.Target = PageText{"Restore: onto which disk?", "What is on it now will be overwritten.", "Choose the disk that the image shall be written to. All disks are listed, those too that cannot be used; for those the next page says why. Compare model, serial number and size with the label on the drive."}
@@ -137,6 +144,7 @@ func (t *Text) englishPages() {
 
 func (t *Text) englishHelpers() {
 	t.ItemSave, t.ItemRestore, t.ItemCheck = "Save a disk or partitions", "Restore an image", "Check an image"
+	t.ItemRescue, t.ItemNewRescue, t.ItemGoOnWith = "Rescue a failing disk", "Begin a new rescue", "Go on with %s"
 	t.ItemClone, t.ItemSeveral = "Clone a disk", "Several disks at once"
 	t.ItemPlace, t.ItemDisks, t.ItemShell = "Choose where images are", "Disks and their health", "Shell"
 	t.ItemReboot, t.ItemPowerOff = "Restart", "Power off"
@@ -149,6 +157,7 @@ func (t *Text) englishHelpers() {
 	t.ItemYes, t.ItemNo, t.ItemStay = "Yes", "No", "Stay in the menu"
 	t.MainNotes = []string{
 		"Copies a disk, or some of its partitions, into an image.",
+		"Saves what can still be read of a disk, and names the files that are damaged.",
 		"Writes an image onto a disk. It asks before anything is overwritten.",
 		"Copies a disk to one or more other disks, without an image.",
 		"Reads a whole image and says whether it can be restored.",
@@ -165,6 +174,7 @@ func (t *Text) englishHelpers() {
 	t.HeadVolumes = []string{"Partition", "File system", "Label", "Size", "Saved"}
 	t.HeadPlaces = []string{"Device", "File system", "Label", "Size", "Free", "Model"}
 	t.HeadHealth = []string{"Disk", "Model", "Serial", "Size", "Health"}
+	t.HeadRescue = []string{"Health", "Disk", "Model", "Serial", "Size"}
 	t.HeadPlan = []string{"Partition", "File system", "How", "Data"}
 	t.NoDisks = "No disk was found. Is it plugged in and switched on? Then choose \"Look again\"."
 	t.NoImages = "There is no image in this place. Save one, or choose another place for images."
@@ -199,6 +209,7 @@ func (t *Text) englishPlans() {
 	t.PlanImage, t.PlanPlace = "Image", "Place"
 	t.PlanPlaceOf = "%s (%s)"
 	t.PlanBytes, t.PlanStored, t.PlanFree, t.PlanTime = "Data", "Room, about", "Free there", "Time, about"
+	t.PlanSpool, t.RescueStop = "and until done", "What was read so far is kept, and the rescue can go on later."
 	t.PlanRefused = "This cannot be done:"
 	t.PlanWarning = "Please note:"
 	t.PlanErase = "What is on the target now will be lost."

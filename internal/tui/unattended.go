@@ -64,7 +64,7 @@ func (m *Menu) verbOf(argv []string) verb {
 	subject := strings.Join(argv[1:min(len(argv), 2)], "")
 	switch argv[0] {
 	case "save":
-		return m.saveVerb(lastWord(argv))
+		return m.verbOfSaving(&saving{name: lastWord(argv), rescue: slices.Contains(argv, "--rescue")})
 	case "restore":
 		return m.restoreVerb(&restoring{image: summary{Name: subject}})
 	case "clone":
