@@ -171,7 +171,7 @@ func (f *forward) Allocated() iter.Seq2[extent.Extent, error] {
 
 // partclone reads the head of the stream and checks that it fits the volume.
 func (f *forward) partclone(in io.Reader) (*partclone.Reader, error) {
-	r, err := partclone.NewReader(in)
+	r, err := partclone.NewReader(in, f.volume.Size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.volume.File, err)
 	}

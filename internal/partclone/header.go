@@ -1,6 +1,7 @@
-// Package partclone encodes and decodes version 2 of partclone's stream: a
-// header, a bitmap of the blocks in use, and those blocks with a checksum
-// after every group. It does not compress, and knows no files or devices.
+// Package partclone encodes version 2 of partclone's stream and decodes it and
+// version 1: a header, a bitmap of the blocks in use, and those blocks with a
+// checksum after every group. It does not compress, and knows no files or
+// devices; the slices that partclone makes for torrents are not read.
 //
 // The bytes are described in FORMAT.md.
 package partclone
@@ -48,12 +49,8 @@ const (
 	BitmapByte = 8
 )
 
-var (
-	// ErrFormat says that a stream is not partclone's.
-	ErrFormat = errors.New("not a partclone stream")
-	// ErrNotYet says that a stream is partclone's and of a kind that is not read here.
-	ErrNotYet = errors.New("partclone stream of a kind not supported yet")
-)
+// ErrFormat says that a stream is not partclone's.
+var ErrFormat = errors.New("not a partclone stream")
 
 // FormatError says that a stream begins as partclone's and goes on wrong.
 type FormatError struct {
@@ -68,6 +65,7 @@ func (e *FormatError) Error() string {
 // Header is the header of a stream. Its zero values of Writer, GroupBlocks,
 // Checksum and Bitmap are not defaults; New fills them in.
 type Header struct {
+	V1          bool   // version 1, which has no fields of Writer, Checksum and what follows
 	Writer      string // ptc_version: version of the partclone that wrote it
 	FileSystem  string // fs: EXTFS, NTFS, …, raw
 	DeviceSize  int64  // device_size, bytes
@@ -113,13 +111,49 @@ func (h Header) BitmapSize() int64 {
 	return 0
 }
 
+// headerSize is the length in bytes of the header.
+func (h Header) headerSize() int64 {
+	if h.V1 {
+		return headerSize1
+	}
+	return HeaderSize
+}
+
+// bitmapEnd is the length in bytes of what stands behind the bitmap.
+func (h Header) bitmapEnd() int64 {
+	if h.V1 {
+		return int64(len(bitmapMagic1))
+	}
+	return SumSize
+}
+
+// sumSize is the length in bytes of the checksum of a group.
+func (h Header) sumSize() int64 {
+	if h.V1 {
+		return SumSize
+	}
+	return int64(checksumSize(h.Checksum))
+}
+
 // StreamSize is the length in bytes of the whole stream.
 func (h Header) StreamSize() int64 {
-	size := HeaderSize + h.BitmapSize() + SumSize + h.Used*h.BlockSize
+	size := h.headerSize() + h.BitmapSize() + h.bitmapEnd() + h.Used*h.BlockSize
 	if h.GroupBlocks > 0 {
-		size += (h.Used + h.GroupBlocks - 1) / h.GroupBlocks * int64(checksumSize(h.Checksum))
+		size += (h.Used + h.GroupBlocks - 1) / h.GroupBlocks * h.sumSize()
 	}
 	return size
+}
+
+// Weakness says what the checksums of the stream do not protect; "" where they
+// protect all.
+func (h Header) Weakness() string {
+	switch {
+	case h.V1:
+		return "its checksum is weak: partclone's version 1 protects only the first byte of each block"
+	case h.Checksum == ChecksumNone:
+		return "it has no checksum of its blocks"
+	}
+	return ""
 }
 
 func checksumSize(mode uint16) uint16 {
@@ -174,13 +208,14 @@ func (h Header) Encode() []byte {
 }
 
 // ParseHeader decodes the first HeaderSize bytes of a stream and checks that
-// nothing in them is out of bounds.
+// nothing in them is out of bounds. A header of version 1 goes on behind them,
+// with nothing.
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderSize || string(b[0:15]) != magic[:15] {
 		return Header{}, ErrFormat
 	}
 	if string(b[30:34]) == version1 {
-		return Header{}, fmt.Errorf("%w: version 1", ErrNotYet)
+		return parseHeader1(b)
 	}
 	le := binary.LittleEndian
 	switch {
@@ -225,15 +260,13 @@ func (h Header) check(sumSize uint16) error {
 		return &FormatError{52, "device size"}
 	case h.BlockSize <= 0 || h.BlockSize > maxBlockSize:
 		return &FormatError{84, fmt.Sprintf("block size %d", h.BlockSize)}
-	case h.Blocks < 0 || h.Blocks > math.MaxInt64/4/h.BlockSize:
+	case h.Blocks < 0 || h.Blocks > math.MaxInt64/4/(h.BlockSize+16):
 		return &FormatError{60, "number of blocks"}
 	case h.Used < 0 || h.Used > h.Blocks:
 		return &FormatError{76, "more blocks in use than there are"}
 	case h.Bitmap != BitmapNone && h.Bitmap != BitmapBit && h.Bitmap != BitmapByte:
 		return &FormatError{105, fmt.Sprintf("bitmap mode %d", h.Bitmap)}
-	case h.Checksum == ChecksumXXH64 || h.Checksum == ChecksumXXH128:
-		return fmt.Errorf("%w: checksums by XXH", ErrNotYet)
-	case h.Checksum != ChecksumNone && h.Checksum != ChecksumCRC32:
+	case h.Checksum != ChecksumNone && checksumSize(h.Checksum) == 0:
 		return &FormatError{96, fmt.Sprintf("checksum mode %#x", h.Checksum)}
 	case sumSize != checksumSize(h.Checksum):
 		return &FormatError{98, "length of checksums"}

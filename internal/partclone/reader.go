@@ -20,18 +20,19 @@ type Reader struct {
 	Bitmap *Bitmap
 
 	in        io.Reader
-	offset    int64 // in the stream, of the next byte
-	volume    int64 // in the volume, of the next byte
-	runLeft   int64 // bytes left of the present run of blocks
-	groupLeft int64 // bytes left until the next checksum
-	left      int64 // bytes left of all blocks
-	crc       uint32
+	offset    int64  // in the stream, of the next byte
+	volume    int64  // in the volume, of the next byte
+	runLeft   int64  // bytes left of the present run of blocks
+	groupLeft int64  // bytes left until the next checksum
+	left      int64  // bytes left of all blocks
+	digest    digest // nil: there is no checksum
 	buf       []byte
 	err       error
 }
 
-// NewReader reads the header and the bitmap of a stream.
-func NewReader(in io.Reader) (*Reader, error) {
+// NewReader reads the header and the bitmap of a stream of a volume of at most
+// limit bytes.
+func NewReader(in io.Reader, limit int64) (*Reader, error) {
 	r := &Reader{in: in}
 	var head [HeaderSize]byte
 	if n, err := io.ReadFull(in, head[:]); err != nil && (n < 16 || string(head[:15]) != magic[:15]) {
@@ -46,11 +47,20 @@ func NewReader(in io.Reader) (*Reader, error) {
 	if r.Header, err = ParseHeader(head[:]); err != nil {
 		return nil, err
 	}
-	r.offset = HeaderSize
+	if h := r.Header; h.Blocks*h.BlockSize > limit {
+		return nil, fmt.Errorf("%w: the stream is of %d bytes, its volume of %d", image.ErrDamaged, h.Blocks*h.BlockSize, limit)
+	}
+	if n := r.Header.headerSize() - HeaderSize; n > 0 {
+		if _, err := io.CopyN(io.Discard, in, n); err != nil {
+			return nil, r.cut(err)
+		}
+	}
+	r.offset = r.Header.headerSize()
 	if r.Bitmap, err = ReadBitmap(in, r.Header); err != nil {
 		return nil, err
 	}
-	r.offset += r.Header.BitmapSize() + SumSize
+	r.offset += r.Header.BitmapSize() + r.Header.bitmapEnd()
+	r.digest = newDigest(r.Header)
 	r.left = r.Header.Used * r.Header.BlockSize
 	r.groupLeft = r.groupSize()
 	return r, nil
@@ -64,7 +74,8 @@ func (r *Reader) cut(err error) error {
 	return err
 }
 
-// ReadBitmap reads the bitmap that follows the header h, with its checksum.
+// ReadBitmap reads the bitmap that follows the header h, with its checksum or,
+// in version 1, the word that ends it.
 func ReadBitmap(in io.Reader, h Header) (*Bitmap, error) {
 	b := &Bitmap{blocks: h.Blocks, all: h.Bitmap == BitmapNone}
 	crc, err := b.read(in, h)
@@ -74,12 +85,17 @@ func ReadBitmap(in io.Reader, h Header) (*Bitmap, error) {
 	if err != nil {
 		return nil, err
 	}
-	var stored [SumSize]byte
-	if _, err := io.ReadFull(in, stored[:]); err != nil {
+	want := StoredSum(crc)
+	end := want[:]
+	if h.V1 {
+		end = []byte(bitmapMagic1)
+	}
+	stored := make([]byte, len(end))
+	if _, err := io.ReadFull(in, stored); err != nil {
 		return nil, fmt.Errorf("%w: partclone stream ends within its bitmap", image.ErrDamaged)
 	}
-	if stored != StoredSum(crc) {
-		return nil, fmt.Errorf("%w: checksum of the bitmap of used blocks", image.ErrDamaged)
+	if !bytes.Equal(stored, end) {
+		return nil, fmt.Errorf("%w: what ends the bitmap of used blocks", image.ErrDamaged)
 	}
 	if n := b.count(); n != h.Used {
 		return nil, fmt.Errorf("%w: bitmap has %d used blocks, header %d", image.ErrDamaged, n, h.Used)
@@ -92,11 +108,12 @@ func (b *Bitmap) read(in io.Reader, h Header) (crc uint32, err error) {
 	if b.all {
 		return 0, nil // however many blocks a header may claim
 	}
-	stored := make([]byte, pieceSize)
+	piece := min(h.Blocks, pieceSize*8)
+	var stored []byte
 	if h.Bitmap == BitmapByte {
-		stored = make([]byte, pieceSize*8)
+		stored = make([]byte, piece)
 	}
-	packed := make([]byte, pieceSize)
+	packed := make([]byte, (piece+7)/8)
 	for done := int64(0); done < h.Blocks; done += pieceSize * 8 {
 		blocks := min(h.Blocks-done, pieceSize*8)
 		bits := packed[:(blocks+7)/8]
@@ -124,7 +141,7 @@ func (b *Bitmap) read(in io.Reader, h Header) (crc uint32, err error) {
 }
 
 func (r *Reader) groupSize() int64 {
-	if r.Header.Checksum == ChecksumNone {
+	if r.Header.GroupBlocks == 0 || !r.Header.V1 && r.Header.Checksum == ChecksumNone {
 		return r.left
 	}
 	return r.Header.GroupBlocks * r.Header.BlockSize
@@ -160,7 +177,9 @@ func (r *Reader) next() (int64, []byte, error) {
 	if _, err := io.ReadFull(r.in, data); err != nil {
 		return 0, nil, r.cut(err)
 	}
-	r.crc = crc32.Update(r.crc, crc32.IEEETable, data)
+	if r.digest != nil {
+		r.digest.add(data)
+	}
 	r.offset, r.volume = r.offset+n, r.volume+n
 	r.runLeft, r.groupLeft, r.left = r.runLeft-n, r.groupLeft-n, r.left-n
 	if r.groupLeft == 0 || r.left == 0 {
@@ -173,20 +192,20 @@ func (r *Reader) next() (int64, []byte, error) {
 
 func (r *Reader) checkGroup() error {
 	r.groupLeft = r.groupSize()
-	if r.Header.Checksum == ChecksumNone {
+	if r.digest == nil {
 		return nil
 	}
-	var stored [SumSize]byte
-	if _, err := io.ReadFull(r.in, stored[:]); err != nil {
+	var stored, want [16]byte
+	n := int(r.Header.sumSize())
+	if _, err := io.ReadFull(r.in, stored[:n]); err != nil {
 		return r.cut(err)
 	}
-	want := StoredSum(r.crc)
-	if !bytes.Equal(stored[:], want[:]) {
+	if !bytes.Equal(stored[:n], r.digest.stored(want[:0])) {
 		return fmt.Errorf("%w: checksum of blocks before byte %d of the partclone stream", image.ErrDamaged, r.offset)
 	}
-	r.offset += SumSize
+	r.offset += int64(n)
 	if !r.Header.Running {
-		r.crc = 0
+		r.digest.reset()
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func TestFixture(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	saved, err := partclone.NewReader(z)
+	saved, err := partclone.NewReader(z, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
