@@ -39,14 +39,14 @@ image_packages="ca-certificates debian-archive-keyring"
 qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
 test_packages="$qemu_packages
 	apfsprogs
-	b3sum btrfs-progs
+	b3sum btrfs-progs bzip2
 	cpio cryptsetup-bin
 	exfat-fuse exfatprogs
 	f2fs-tools
 	gcc gddrescue genisoimage grub-common
 	jfsutils
 	kmod
-	libc6-dev libfsapfs-utils lvm2
+	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
 	makefs mdadm
 	nilfs-tools ntfs-3g
 	partclone parted
@@ -54,7 +54,7 @@ test_packages="$qemu_packages
 	reiserfsprogs
 	sleuthkit squashfs-tools
 	udftools util-linux-extra
-	xfsprogs
+	xfsprogs xz-utils
 	zstd"
 
 # shellcheck source=build/apt.sh

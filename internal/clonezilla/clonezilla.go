@@ -83,12 +83,14 @@ type SummaryVolume struct {
 	Size       int64        `json:"size"` // bytes
 	Used       int64        `json:"used"` // bytes that the image holds; -1 unknown
 	Method     image.Method `json:"method"`
+	Reason     string       `json:"reason"` // why it is raw or absent
 }
 
 // Report is what Verify found.
 type Report struct {
 	Image      string         `json:"image"`
-	Restorable bool           `json:"restorable"` // every volume, table and list is as it was saved
+	Restorable bool           `json:"restorable"` // every volume, table and list is as it was saved, and can be restored
+	Changed    bool           `json:"changed"`    // something is not as it was saved
 	Volumes    []VolumeReport `json:"volumes"`
 	Problems   []string       `json:"problems"` // of what belongs to no volume
 	Warnings   []string       `json:"warnings"` // what could not be checked, and why
@@ -98,9 +100,11 @@ type Report struct {
 
 // VolumeReport is what Verify found of one volume.
 type VolumeReport struct {
-	Name       string   `json:"name"`
-	Restorable bool     `json:"restorable"`
-	Frames     int64    `json:"frames"` // that were read
-	Bytes      int64    `json:"bytes"`  // of the volume, unpacked and checked
-	Problems   []string `json:"problems"`
+	Name       string       `json:"name"`
+	Restorable bool         `json:"restorable"`
+	Method     image.Method `json:"method"`
+	Frames     int64        `json:"frames"` // that were read
+	Bytes      int64        `json:"bytes"`  // of the volume, unpacked and checked
+	Problems   []string     `json:"problems"`
+	Notes      []string     `json:"notes"` // what its checksums do not protect; that it was left out
 }

@@ -331,33 +331,6 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-func FuzzForeignText(f *testing.F) {
-	f.Add([]byte("label: gpt\nsector-size: 512\n\n/dev/sda1 : start=        2048, size=       69632, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=\"x\"\n"))
-	f.Add([]byte("UUID=\"2eb5-0003\"\nLABEL=\"SWAP\"\n"))
-	f.Add([]byte(strings.Repeat("0", 64) + "  disk\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if table, err := parseSfdisk(data); err == nil {
-			for _, p := range table.partitions {
-				if p.start < 0 || p.size < 0 {
-					t.Fatalf("%+v", p)
-				}
-			}
-		}
-		for key, value := range parseInfo(data) {
-			if strings.ContainsAny(key+value, "\x1b\n\"") {
-				t.Fatalf("%q=%q", key, value)
-			}
-		}
-		if sums, err := parseSums(data, 32); err == nil {
-			for name, sum := range sums {
-				if len(sum) != 32 || strings.Contains(name, "/") {
-					t.Fatalf("%q", name)
-				}
-			}
-		}
-	})
-}
-
 // resum puts the right sum behind a changed frames file.
 func resum(data []byte) []byte {
 	data = bytes.Clone(data)

@@ -2,28 +2,17 @@ package clonezilla
 
 import (
 	"bufio"
-	"compress/bzip2"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 	"sync/atomic"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
-	"github.com/ulikunitz/xz/lzma"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
 	"doppel.live/internal/partclone"
 	"doppel.live/internal/record"
 )
-
-// maxWindow is the most memory in bytes that a foreign stream may want for unpacking.
-const maxWindow = 128 << 20
 
 // forward is a volume in one compressed stream, as real Clonezilla saves it:
 // it can be read from its start to its end and in no other way.
@@ -56,43 +45,6 @@ func openForward(d *directory, v image.Volume) (*forward, error) {
 	return f, in.Close()
 }
 
-// splitFile takes the names of parts apart: the file without .aa, and whether
-// there was one.
-func splitFile(file string) (whole string, split bool) { return strings.CutSuffix(file, ".aa") }
-
-// parts gives the names of the files that hold a stream, in their order. The
-// parts of a split one are named .aa, .ab, … .az, .ba, …
-func (d *directory) parts(file string) []string {
-	whole, split := splitFile(file)
-	if !split {
-		return []string{file}
-	}
-	var list []string
-	for a := 'a'; a <= 'z'; a++ {
-		for b := 'a'; b <= 'z'; b++ {
-			part := whole + "." + string(a) + string(b)
-			if !d.has(part) {
-				return list
-			}
-			list = append(list, part)
-		}
-	}
-	return list
-}
-
-// stream is an unpacked stream with all that must be closed behind it.
-type stream struct {
-	io.Reader
-	closers []func()
-}
-
-func (s *stream) Close() error {
-	for _, f := range s.closers {
-		f()
-	}
-	return nil
-}
-
 // unpack opens the volume's files as one unpacked stream.
 func (f *forward) unpack() (_ *stream, err error) {
 	s := new(stream)
@@ -101,8 +53,12 @@ func (f *forward) unpack() (_ *stream, err error) {
 			s.Close()
 		}
 	}()
+	parts, err := f.directory.parts(f.volume.File)
+	if err != nil {
+		return nil, err
+	}
 	var readers []io.Reader
-	for _, part := range f.directory.parts(f.volume.File) {
+	for _, part := range parts {
 		r, err := f.directory.store.Open(f.directory.path(part))
 		if err != nil {
 			return nil, err
@@ -111,29 +67,14 @@ func (f *forward) unpack() (_ *stream, err error) {
 		readers = append(readers, counted{io.NewSectionReader(r, 0, r.Size()), &f.read})
 	}
 	in := bufio.NewReaderSize(io.MultiReader(readers...), 1<<20)
-	whole, _ := splitFile(f.volume.File)
-	switch suffix := whole[strings.LastIndexByte(whole, '.')+1:]; suffix {
-	case "zst":
-		decoder, err := zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, err
-		}
-		s.closers = append(s.closers, decoder.Close)
-		s.Reader = decoder
-	case "gz":
-		s.Reader, err = gzip.NewReader(in)
-	case "bz2":
-		s.Reader = bzip2.NewReader(in)
-	case "xz":
-		s.Reader, err = xz.ReaderConfig{DictCap: maxWindow}.NewReader(in)
-	case "lzma":
-		s.Reader, err = lzma.ReaderConfig{DictCap: maxWindow}.NewReader(in)
-	case "uncomp", "aa", "dd-img":
-		s.Reader = in
-	default:
-		return nil, fmt.Errorf("%w: %s is compressed as %q", ErrNotYet, f.volume.File, clean(suffix))
+	name, ok := parseImageFile(f.volume.File)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNotYet, clean(f.volume.File))
 	}
-	return s, err
+	if err := s.decompress(in, name.suffix); err != nil {
+		return nil, fmt.Errorf("%s: %w", clean(f.volume.File), err)
+	}
+	return s, nil
 }
 
 // Volume implements image.Saved.
@@ -174,9 +115,6 @@ func (f *forward) partclone(in io.Reader) (*partclone.Reader, error) {
 	r, err := partclone.NewReader(in, f.volume.Size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.volume.File, err)
-	}
-	if h := r.Header; h.Blocks*h.BlockSize > f.volume.Size {
-		return nil, fmt.Errorf("%w: %s is of %d bytes, its partition of %d", image.ErrDamaged, f.volume.File, h.Blocks*h.BlockSize, f.volume.Size)
 	}
 	return r, nil
 }
@@ -260,14 +198,4 @@ func (r *forwardRecords) read() (record.Record, error) {
 	out := record.Record{Volume: v.Index, Offset: r.offset, Data: r.buf[:n]}
 	r.offset += int64(n)
 	return out, damaged(err)
-}
-
-// damaged marks the errors of decompressors.
-func damaged(err error) error {
-	for _, e := range []error{gzip.ErrChecksum, gzip.ErrHeader, zstd.ErrCRCMismatch, zstd.ErrMagicMismatch, io.ErrUnexpectedEOF} {
-		if errors.Is(err, e) && !errors.Is(err, image.ErrDamaged) {
-			return fmt.Errorf("%w: %w", image.ErrDamaged, err)
-		}
-	}
-	return err
 }

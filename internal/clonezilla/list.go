@@ -50,7 +50,11 @@ func Summarize(s store.Store, name string) (Summary, error) {
 		return summary, nil
 	}
 	summary.Created = d.entries[fileManifest].Modified
-	if !d.has(fileCommit) {
+	if err := d.strange(); err != nil {
+		summary.Problem = err.Error()
+		return summary, nil
+	}
+	if !d.committed() {
 		summary.Problem = ErrIncomplete.Error()
 		if d.foreign {
 			return summary, nil
@@ -73,9 +77,16 @@ func (s *Summary) describe(m *image.Manifest) {
 	for _, d := range m.Disks {
 		s.Disks = append(s.Disks, SummaryDisk{d.Name, d.Model, d.Serial, d.Size})
 		for _, v := range d.Volumes {
-			s.Volumes = append(s.Volumes, SummaryVolume{v.Name, v.FileSystem, v.Label, v.Size, v.Used, v.Method})
+			s.Volumes = append(s.Volumes, summaryVolume(v))
 		}
 	}
+	for _, v := range m.Nested {
+		s.Volumes = append(s.Volumes, summaryVolume(v))
+	}
+}
+
+func summaryVolume(v image.Volume) SummaryVolume {
+	return SummaryVolume{v.Name, v.FileSystem, v.Label, v.Size, v.Used, v.Method, v.Reason}
 }
 
 // missing gives the name of a file that the manifest names and that is not there.
@@ -100,15 +111,13 @@ func (d *directory) missing() string {
 
 // volumeOf gives the volume that a file belongs to; "" for one that belongs to none.
 func (d *directory) volumeOf(file string) string {
-	for _, disk := range d.manifest.Disks {
-		for _, v := range disk.Volumes {
-			if v.File == "" {
-				continue
-			}
-			whole, _ := splitFile(v.File)
-			if file == v.File || file == v.File+suffixFrames || file == tailFile(v) || strings.HasPrefix(file, whole+".") {
-				return v.Name
-			}
+	for _, v := range d.manifest.AllVolumes() {
+		if v.File == "" {
+			continue
+		}
+		whole, _ := splitFile(v.File)
+		if file == v.File || file == v.File+suffixFrames || file == tailFile(v) || strings.HasPrefix(file, whole+".") {
+			return v.Name
 		}
 	}
 	return ""

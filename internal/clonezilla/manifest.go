@@ -24,6 +24,7 @@ func parseManifest(data []byte) (*image.Manifest, error) {
 		return nil, fmt.Errorf("%w: doppel.json of format %d", ErrNotYet, m.Format)
 	}
 	m.ID, m.Name, m.Tool, m.Consistency = clean(m.ID), clean(m.Name), clean(m.Tool), clean(m.Consistency)
+	m.Nested = nil // our own images have none
 	index, bases := 0, make(map[string]bool)
 	for i := range m.Disks {
 		d := &m.Disks[i]

@@ -19,6 +19,7 @@ type directory struct {
 	manifest *image.Manifest
 	foreign  bool                   // saved by real Clonezilla: there is no doppel.json
 	made     map[image.Area][]byte  // areas put together from several of Clonezilla's files
+	told     foreignLists           // what Clonezilla's lists say
 	entries  map[string]store.Entry // by name
 	sums     map[string][]byte      // B3SUMS, of our own images
 }
@@ -36,10 +37,31 @@ func openDirectory(s store.Store, name string) (*directory, error) {
 	if d.isRescue() {
 		return nil, fmt.Errorf("%s: %w", name, ErrRescue)
 	}
-	if !d.has(fileCommit) {
+	if err := d.strange(); err != nil {
+		return nil, err
+	}
+	if !d.committed() {
 		return nil, fmt.Errorf("%s: %w", name, ErrIncomplete)
 	}
 	return d, d.readManifest()
+}
+
+// committed tells whether the saving of the image came to its end. Clonezilla
+// has written clonezilla-img since 2011; what it saved before has none of the
+// lists that it writes since.
+func (d *directory) committed() bool {
+	return d.has(fileCommit) || d.foreign && (d.encrypted() != "" || !d.has("dev-fs.list") && !d.has("blkid.list") && !d.has("blkdev.list"))
+}
+
+// strange is the error for a folder that holds links, devices or pipes.
+func (d *directory) strange() error {
+	for _, e := range d.entries {
+		if !e.Regular && !e.Folder {
+			return fmt.Errorf("%s: %w: %s is a link, a device or a pipe, and nothing in an image may be: remove it, or put the file itself there",
+				d.name, store.ErrNotFile, clean(e.Name))
+		}
+	}
+	return nil
 }
 
 // listDirectory looks what lies in the folder of an image, whole or not.
@@ -58,7 +80,7 @@ func listDirectory(s store.Store, name string) (*directory, error) {
 		d.entries[e.Name] = e
 	}
 	d.foreign = !d.has(fileManifest)
-	if !d.isRescue() && !d.has(fileCommit) && !d.has(fileManifest) && !d.has(fileParts) && !d.has(fileDisk) {
+	if !d.isRescue() && !d.has(fileCommit) && !d.has(fileManifest) && !d.has(fileParts) && !d.has(fileDisk) && d.encrypted() == "" {
 		return nil, fmt.Errorf("%s: %w", name, ErrNoImage)
 	}
 	return d, nil

@@ -3,14 +3,8 @@ package clonezilla
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha1"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -29,10 +23,9 @@ type verifier struct {
 	meter  *progress.Meter
 	result Report
 
-	sums    map[string][]byte // what the list of sums says, by file
-	hash    func() hash.Hash  // of that list
-	seen    map[string]bool   // files whose sum was compared
-	counted map[string]bool   // foreign files that were counted with their volume
+	lists   []sumList
+	seen    map[string]bool // files whose sum was compared
+	counted map[string]bool // foreign files that were counted with their volume
 }
 
 // Verify reads every byte of an image and checks every checksum. What is wrong
@@ -59,10 +52,10 @@ func Verify(ctx context.Context, s store.Store, name string, report progress.Fun
 		if len(d.Damaged) > 0 {
 			v.warn(d.Name + " was saved with damage: some of its tables or boot code could not be read")
 		}
-		for _, volume := range d.Volumes {
-			if err := v.volume(volume); err != nil {
-				return v.result, err
-			}
+	}
+	for _, volume := range v.manifest.AllVolumes() {
+		if err := v.volume(volume); err != nil {
+			return v.result, err
 		}
 	}
 	v.meter.Step("checking lists and sums", "", total-v.meter.Done())
@@ -76,7 +69,9 @@ func Verify(ctx context.Context, s store.Store, name string, report progress.Fun
 	return v.result, nil
 }
 
+// problem notes damage that belongs to no volume.
 func (v *verifier) problem(err error) {
+	v.result.Changed = true
 	v.result.Problems = append(v.result.Problems, clean(err.Error()))
 }
 
@@ -91,70 +86,12 @@ func (v *verifier) advance(n int64) {
 	v.meter.Add(n)
 }
 
-var sumLine = regexp.MustCompile(`^([0-9a-f]+)  ([^/\x00-\x1f]+)$`)
-
-// readSums reads the list of sums, ours or one that Clonezilla can make.
-func (v *verifier) readSums() {
-	kinds := []struct {
-		file string
-		size int // bytes of a sum
-		hash func() hash.Hash
-	}{
-		{fileSums, 32, func() hash.Hash { return blake3.New() }},
-		{"SHA1SUMS", sha1.Size, sha1.New},
-		{"MD5SUMS", md5.Size, md5.New},
-	}
-	for _, k := range kinds {
-		if !v.has(k.file) {
-			continue
-		}
-		data, err := v.readFile(k.file)
-		if err != nil {
-			v.problem(err)
-			return
-		}
-		if v.sums, err = parseSums(data, k.size); err != nil {
-			v.problem(fmt.Errorf("%w: %s: %w", image.ErrDamaged, k.file, err))
-		}
-		v.hash = k.hash
-		return
-	}
-	if !v.foreign {
-		v.problem(fmt.Errorf("%w: %s is missing", image.ErrDamaged, fileSums))
-		return
-	}
-	v.warn("the image has no sums of its text files; only what lies in its volumes was checked")
-}
-
-// parseSums decodes lines of a sum in hexadecimal, two spaces and a name,
-// ascending by name as far as we write them.
-func parseSums(data []byte, size int) (map[string][]byte, error) {
-	sums := make(map[string][]byte)
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		return sums, errors.New("its last line is cut")
-	}
-	for line := range bytes.Lines(data) {
-		f := sumLine.FindSubmatch(bytes.TrimSuffix(line, []byte("\n")))
-		if f == nil || len(f[1]) != 2*size {
-			return sums, fmt.Errorf("line %q", line)
-		}
-		sum, err := hex.DecodeString(string(f[1]))
-		if err != nil {
-			return sums, err
-		}
-		if sums[string(f[2])] != nil {
-			return sums, fmt.Errorf("%q is listed twice", f[2])
-		}
-		sums[string(f[2])] = sum
-	}
-	return sums, nil
-}
-
 // volume checks one volume. The error is for a stop by the context.
 func (v *verifier) volume(volume image.Volume) error {
-	r := VolumeReport{Name: volume.Name, Problems: []string{}}
+	r := VolumeReport{Name: volume.Name, Method: volume.Method, Problems: []string{}, Notes: []string{}}
 	var size int64
-	for _, part := range v.parts(volume.File) {
+	parts, _ := v.parts(volume.File) // what is wrong with them shows when they are read
+	for _, part := range parts {
 		size += v.entries[part].Size
 	}
 	v.meter.Step("checking "+volume.Name, volume.Name, size)
@@ -168,18 +105,20 @@ func (v *verifier) volume(volume image.Volume) error {
 		}
 		saved.Close()
 	}
+	if err == nil && volume.Method == image.Absent && volume.File != "" {
+		err = v.held(volume, &r)
+	}
 	if stop := v.ctx.Err(); stop != nil {
 		return stop
 	}
 	if err != nil {
+		v.result.Changed = true
 		r.Problems = append(r.Problems, clean(err.Error()))
 	}
 	if lost := volume.Lost(); lost > 0 {
 		v.warn(fmt.Sprintf("%s was saved with damage: %d bytes of it could not be read%s", volume.Name, lost, hit(volume)))
 	}
-	if v.foreign && volume.Method == image.Absent && volume.Reason != "" {
-		v.warn(volume.Name + ": " + volume.Reason)
-	}
+	v.absent(volume, &r)
 	r.Restorable = len(r.Problems) == 0
 	v.result.Volumes = append(v.result.Volumes, r)
 	return nil
@@ -236,7 +175,16 @@ func (v *verifier) frames(s *framed, r *VolumeReport) error {
 		return readErr
 	}
 	r.Bytes += int64(len(s.tail))
-	return v.compare(s.volume.File, whole.Sum(nil))
+	return v.compareWhole(s.volume.File, whole.Sum(nil))
+}
+
+// compareWhole holds the BLAKE3 of a volume's file against the list of an image of ours.
+func (v *verifier) compareWhole(file string, sum []byte) error {
+	if v.foreign || len(v.lists) == 0 {
+		return nil
+	}
+	v.seen[file] = true
+	return v.compare(v.lists[0], file, sum)
 }
 
 // submitAll reads all frames into a pipeline.
@@ -268,54 +216,14 @@ func checkSeekTable(data []byte, want []seekSize) error {
 	return err
 }
 
-// stream reads a foreign volume to its end; its checksums are checked on the way.
-func (v *verifier) stream(s *forward, r *VolumeReport) error {
-	var rest int64 // stored bytes that were not counted yet
-	for _, part := range s.directory.parts(s.volume.File) {
-		v.counted[part] = true
-		rest += v.entries[part].Size
-	}
-	s.read.Store(0) // its header was read before
-	records := s.Records(v.ctx)
-	for {
-		rec, err := records.ReadRecord()
-		n := min(s.read.Swap(0), rest)
-		if err == io.EOF {
-			n = rest
-		}
-		if rest -= n; n > 0 {
-			v.advance(n)
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		r.Bytes += int64(len(rec.Data))
-	}
-}
-
-// compare holds the sum of a file against the list.
-func (v *verifier) compare(file string, sum []byte) error {
-	v.seen[file] = true
-	want, ok := v.sums[file]
-	switch {
-	case !ok && v.foreign:
-		return nil
-	case !ok:
-		return fmt.Errorf("%w: %s is not in %s", image.ErrDamaged, file, fileSums)
-	case !bytes.Equal(want, sum):
-		return fmt.Errorf("%w: %s has another sum than when it was saved", image.ErrDamaged, file)
-	}
-	return nil
-}
-
 // files checks the sums of all files that were not seen yet.
 func (v *verifier) files() error {
-	for file := range v.sums {
-		if !v.has(file) {
-			v.fileProblem(file, fmt.Errorf("%w: %s is missing", image.ErrDamaged, file))
+	for _, l := range v.lists {
+		for file := range l.sums {
+			if !v.has(file) && !v.seen[file] {
+				v.seen[file] = true
+				v.fileProblem(file, fmt.Errorf("%w: %s is missing", image.ErrDamaged, file))
+			}
 		}
 	}
 	for file, e := range v.entries {
@@ -335,6 +243,7 @@ func (v *verifier) files() error {
 
 // fileProblem notes what is wrong with a file at the volume that it belongs to.
 func (v *verifier) fileProblem(file string, err error) {
+	v.result.Changed = true
 	name := v.volumeOf(file)
 	for i := range v.result.Volumes {
 		if r := &v.result.Volumes[i]; r.Name == name && name != "" {
@@ -356,22 +265,8 @@ func (v *verifier) file(file string) error {
 		return nil // see checkChain; Clonezilla lists neither
 	case file == fileCommit && !v.foreign:
 		return v.checkChain()
-	case v.sums[file] == nil:
-		if !v.foreign {
-			v.warn(clean(file) + " is not of the image and was not checked")
-		}
-		return nil
 	}
-	r, err := v.store.Open(v.path(file))
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	sum := v.hash()
-	if _, err := io.Copy(sum, io.NewSectionReader(r, 0, r.Size())); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return v.compare(file, sum.Sum(nil))
+	return v.sumFile(file)
 }
 
 // checkChain holds clonezilla-img against its sum in Info-img-id.txt, and

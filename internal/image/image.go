@@ -25,6 +25,19 @@ type Manifest struct {
 	WholeDisk   bool      `json:"whole_disk"`  // false: chosen partitions only
 	Consistency string    `json:"consistency"` // "offline": nothing was mounted for writing
 	Disks       []Disk    `json:"disks"`
+	// Nested are volumes that lie on no partition of Disks by themselves, in
+	// images of Clonezilla's: logical volumes, what is in a LUKS container,
+	// RAID arrays. They are Absent, with the reason; Offset and Index mean
+	// nothing. None can be restored yet.
+	Nested []Volume `json:"nested,omitempty"`
+}
+
+// AllVolumes gives the volumes of all disks, then the nested ones.
+func (m *Manifest) AllVolumes() (list []Volume) {
+	for _, d := range m.Disks {
+		list = append(list, d.Volumes...)
+	}
+	return append(list, m.Nested...)
 }
 
 // Disk is one saved disk.

@@ -152,6 +152,12 @@ func (p *Restore) choose(in RestoreInput) (disk int, volumes []image.Volume) {
 			p.WholeDisk, disk = true, i
 		}
 	}
+	for _, v := range m.Nested {
+		if slices.Contains(in.Only, v.Name) {
+			p.refuse("%s cannot be restored: %s", v.Name, v.Reason)
+			return -1, nil
+		}
+	}
 	if n := unknown(in.Only, known); n != "" {
 		p.refuse("image %s holds no %s: see doppel images show %s", m.Name, n, m.Name)
 		return -1, nil
@@ -160,14 +166,28 @@ func (p *Restore) choose(in RestoreInput) (disk int, volumes []image.Volume) {
 		return 0, nil // a table without partitions
 	}
 	if disk < 0 {
-		p.refuse("%s holds nothing that can be restored", p.what())
+		p.refuse("%s holds nothing that can be restored%s", p.what(), nestedReason(m))
+	}
+	for _, v := range m.Nested {
+		if disk >= 0 && p.WholeDisk {
+			p.warn("%s is not restored: %s", v.Name, v.Reason)
+		}
 	}
 	return disk, volumes
 }
 
+// nestedReason says of what an image holds that lies on no disk why it cannot
+// be restored.
+func nestedReason(m *image.Manifest) (text string) {
+	for _, v := range m.Nested {
+		text += fmt.Sprintf("; %s: %s", v.Name, v.Reason)
+	}
+	return text
+}
+
 // step plans one volume at an offset of the target.
 func (p *Restore) step(v image.Volume, offset, size int64) {
-	s := Step{Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, TargetOffset: offset, Size: v.Size, Bytes: v.Used, Index: v.Index}
+	s := Step{Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, TargetOffset: offset, Size: v.Size, Bytes: max(v.Used, 0), Index: v.Index}
 	switch v.Method {
 	case image.Swap:
 		s.Bytes, s.Size = 0, size
@@ -241,11 +261,19 @@ func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) err
 		}
 		p.step(v, v.Offset, v.Size)
 		if v.Method == image.Absent {
-			p.warn("%s is not copied: its partition will be empty", v.Name)
+			p.warn("%s is not copied: its partition will be empty%s", v.Name, because(v))
 		}
 	}
 	p.finish()
 	return nil
+}
+
+// because is the reason of a volume in brackets, where there is one.
+func because(v image.Volume) string {
+	if v.Reason == "" {
+		return ""
+	}
+	return " (" + v.Reason + ")"
 }
 
 // table makes the table for the target out of the areas of the image.
@@ -360,6 +388,10 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 func (p *Restore) cannotHold(v image.Volume, place string, size, sector int64) bool {
 	switch {
 	case v.Method == image.Absent:
+		if v.Reason != "" {
+			p.refuse("%s cannot be restored from %s: %s", v.Name, p.what(), v.Reason)
+			return true
+		}
 		p.refuse("%s was left out when %s was saved", v.Name, p.what())
 	case size < v.Size && v.Method != image.Swap:
 		p.refuse("%s has %s, %s needs %s: choose a larger one", place, sizes(size), v.Name, sizes(v.Size))

@@ -80,6 +80,19 @@ type savedVolume struct {
 	Size       int64  `json:"size"` // bytes
 	Used       int64  `json:"used"` // bytes
 	Method     string `json:"method"`
+	Reason     string `json:"reason"`
+}
+
+// checkReport is what doppel verify found.
+type checkReport struct {
+	Volumes []struct {
+		Name       string   `json:"name"`
+		Restorable bool     `json:"restorable"`
+		Method     string   `json:"method"`
+		Problems   []string `json:"problems"`
+		Notes      []string `json:"notes"`
+	} `json:"volumes"`
+	Problems []string `json:"problems"`
 }
 
 type placeList struct {

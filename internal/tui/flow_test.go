@@ -189,6 +189,17 @@ func TestCheck(t *testing.T) {
 	s.holds("not complete")
 }
 
+// The page of a check says of each volume why it cannot be restored.
+func TestCheckReport(t *testing.T) {
+	r := machine()
+	r.replies["doppel verify"] = reply{exit: job.Exit{Status: 1}, lines: []string{`{"event":"result","text":"image lab is damaged","status":1,"report":{"volumes":[` +
+		`{"name":"sda1","restorable":true,"method":"blocks","notes":["it has no checksum of its blocks"]},` +
+		`{"name":"sda2","restorable":false,"method":"raw","problems":["checksum of the frame at byte 4096"]},` +
+		`{"name":"sda3","restorable":true,"method":"absent"}],"problems":["parts has another sum"]}}`}}
+	s := play(t, r, move{"What would", "Check"}, move{"which image", "lab"}, move{"Check: Failed", "Continue"})
+	s.holds("sda1: can be restored", "it has no checksum", "sda2: CANNOT be restored", "frame at byte 4096", "sda3: is not in the image", "parts has another sum")
+}
+
 func TestPlace(t *testing.T) {
 	r := machine()
 	r.replies["place use"] = reply{exit: job.Exit{Status: 1}, lines: []string{`{"ok":false,"error":"it was not closed properly","next":"start the system on it"}`}}

@@ -69,7 +69,10 @@ func (m *Menu) imageActions(im summary) error {
 		page.Body = append(page.Body, Line{Tone: Strong, Cells: t.HeadVolumes})
 	}
 	for _, v := range im.Volumes {
-		page.Body = append(page.Body, Line{Cells: []string{v.Name, or(v.FileSystem, "?"), v.Label, size(v.Size), size(v.Used)}})
+		page.Body = append(page.Body, Line{Cells: []string{v.Name, or(v.FileSystem, "?"), v.Label, size(v.Size), size(max(v.Used, 0))}})
+		if v.Method == "absent" && v.Reason != "" {
+			page.Body = append(page.Body, Line{Tone: Warn, Text: "- " + v.Name + ": " + v.Reason})
+		}
 	}
 	for _, name := range names {
 		page.Items = append(page.Items, Item{Cells: []string{name}})

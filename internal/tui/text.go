@@ -55,6 +55,7 @@ type Text struct {
 	CheckedDone, CheckedFailed, OtherDone, OtherFailed                        string
 	DamagedDone                                                               string // one of the four titles' first words
 	SavedText, RestoredText, CheckedText, OtherText                           string
+	VolumeGood, VolumeBad, VolumeAbsent                                       string
 	PlaceSet, PlaceSetRO, PlaceFailed                                         string
 	ShellBye, ShellFailed                                                     string
 	PowerFailed, JobRuns, CountdownOff, CountdownBoot, CountdownEnd, GoesDown string
@@ -231,6 +232,7 @@ func (t *Text) englishResults() {
 	t.RestoredDone, t.RestoredFailed = "Restored: Done", "Not restored: Failed"
 	t.ClonedDone, t.ClonedFailed, t.ClonedText = "Cloned: Done", "Not cloned: Failed", "The disk is copied."
 	t.CheckedDone, t.CheckedFailed = "Checked: Done", "Check: Failed"
+	t.VolumeGood, t.VolumeBad, t.VolumeAbsent = "can be restored", "CANNOT be restored", "is not in the image"
 	t.OtherDone, t.OtherFailed = "Done", "Failed"
 	t.DamagedDone = "%s with damage"
 	t.SavedText, t.RestoredText = "The image is saved.", "The image is on the disk."

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -168,6 +169,7 @@ func (m *Menu) result(v verb, o *job.Outcome) (string, []Line) {
 		title = fmt.Sprintf(t.DamagedDone, v.done)
 	}
 	body := append(m.verdict(v, o), Line{})
+	body = append(body, m.found(o)...)
 	body = append(body, m.notes(o, 20)...)
 	if !o.OK() {
 		body = append(body, said(t, o)...)
@@ -177,6 +179,35 @@ func (m *Menu) result(v verb, o *job.Outcome) (string, []Line) {
 		body = append(body, Line{Tone: Dim, Text: fmt.Sprintf(t.LogAt, o.Log)})
 	}
 	return title, body
+}
+
+// found lists what a check found of each volume, and why one cannot be restored.
+func (m *Menu) found(o *job.Outcome) []Line {
+	t := m.Text
+	var r checkReport
+	if len(o.Report) == 0 || json.Unmarshal(o.Report, &r) != nil || len(r.Volumes)+len(r.Problems) == 0 {
+		return nil
+	}
+	var out []Line
+	for _, p := range r.Problems {
+		out = append(out, Line{Tone: Bad, Text: p})
+	}
+	for _, v := range r.Volumes {
+		line := Line{Tone: Good, Text: v.Name + ": " + t.VolumeGood}
+		if !v.Restorable {
+			line = Line{Tone: Bad, Text: v.Name + ": " + t.VolumeBad}
+		} else if v.Method == "absent" {
+			line = Line{Text: v.Name + ": " + t.VolumeAbsent}
+		}
+		out = append(out, line)
+		for _, p := range v.Problems {
+			out = append(out, Line{Tone: Bad, Text: "- " + p})
+		}
+		for _, n := range v.Notes {
+			out = append(out, Line{Tone: Warn, Text: "- " + n})
+		}
+	}
+	return append(out, Line{})
 }
 
 // verdict says in plain words how a job ended, and what to do next.

@@ -20,6 +20,7 @@ import (
 	"doppel.live/internal/image"
 	"doppel.live/internal/partition"
 	"doppel.live/internal/plan"
+	"doppel.live/internal/progress"
 	"doppel.live/internal/qcow2"
 	"doppel.live/internal/store/dir"
 	"doppel.live/internal/version"
@@ -166,6 +167,14 @@ func (f *convertFlags) toImage(ctx context.Context, c *console, from image.Image
 	if err != nil {
 		return err
 	}
+	if len(m.Disks) == 0 {
+		return fmt.Errorf("image %s holds nothing that can be written anew: see doppel images show %s", from.Manifest().Name, from.Manifest().Name)
+	}
+	for _, v := range from.Manifest().AllVolumes() {
+		if v.Method == image.Absent && v.Reason != "" {
+			c.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%s will not be in the new image: %s", v.Name, v.Reason)})
+		}
+	}
 	w, err := clonezilla.Create(d, m, clonezilla.Options{Level: f.level, Command: f.command, Tables: tables})
 	if err != nil {
 		return fmt.Errorf("image %s: %w", name, err)
@@ -277,6 +286,9 @@ func (f *convertFlags) filePlan(from image.Image, dest string) (*plan.Restore, e
 		return nil, misuse("%s is there already: choose another name", dest)
 	}
 	m := from.Manifest()
+	if len(m.Disks) == 0 {
+		return nil, fmt.Errorf("image %s holds no disk that a file could be made of: see doppel images show %s", m.Name, m.Name)
+	}
 	i := 0
 	if f.disk != "" {
 		i = slices.IndexFunc(m.Disks, func(d image.Disk) bool { return d.Name == f.disk })

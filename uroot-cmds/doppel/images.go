@@ -14,6 +14,7 @@ import (
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
+	"doppel.live/internal/image"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/store/dir"
 )
@@ -122,6 +123,9 @@ func holds(s clonezilla.Summary) string {
 	for _, v := range s.Volumes {
 		kinds = append(kinds, cmp.Or(v.FileSystem, "unknown"))
 	}
+	if len(parts) == 0 {
+		parts = []string{"no disk"}
+	}
 	text := fmt.Sprintf("%s (%s)", strings.Join(parts, ", "), strings.Join(kinds, " "))
 	if s.Damaged > 0 {
 		text += ", DAMAGED: " + blockdev.Bytes(s.Damaged) + " could not be read"
@@ -149,7 +153,7 @@ func showImage(c *console, images, spec string) error {
 	for _, k := range m.Disks {
 		c.say("%s  %s, %s table", k.Name, strings.TrimSpace(blockdev.Bytes(k.Size)+" "+k.Model+" "+k.Serial), k.Scheme)
 		for _, v := range k.Volumes {
-			c.say("  %-14s %-12s %10s  %10s saved  %-7s %s", v.Name, v.FileSystem, blockdev.Bytes(v.Size), blockdev.Bytes(v.Used), v.Method, v.Label)
+			c.sayVolume(v)
 			if v.Lost() > 0 {
 				c.say("    DAMAGED: %s", damageOf(v))
 			}
@@ -161,7 +165,20 @@ func showImage(c *console, images, spec string) error {
 	if m.Lost() > 0 {
 		c.say("The damaged files are listed in %s", filepath.Join(place, name, engine.DamagedFiles))
 	}
+	if len(m.Nested) > 0 {
+		c.say("On no partition by themselves")
+	}
+	for _, v := range m.Nested {
+		c.sayVolume(v)
+	}
 	return nil
+}
+
+func (c *console) sayVolume(v image.Volume) {
+	c.say("  %-14s %-12s %10s  %10s saved  %-7s %s", v.Name, v.FileSystem, blockdev.Bytes(v.Size), blockdev.Bytes(max(v.Used, 0)), v.Method, v.Label)
+	if v.Method == image.Absent && v.Reason != "" {
+		c.say("                 %s", v.Reason)
+	}
 }
 
 func renameImage(c *console, images, spec, name string) error {

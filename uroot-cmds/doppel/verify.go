@@ -8,6 +8,7 @@ import (
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
+	"doppel.live/internal/image"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
 )
@@ -15,7 +16,8 @@ import (
 const verifyUsage = "doppel verify IMAGE [--images DIR] [--json]"
 
 const verifyHelp = `Reads every byte of an image, checks every checksum, and says of each volume
-whether it can be restored. It changes nothing. Exit status 1: something cannot.
+whether it can be restored, why not, and what its checksums do not protect. It
+changes nothing. Exit status 1: something cannot be restored.
 
 IMAGE is a path, or a name in the place for images.
 
@@ -58,8 +60,14 @@ func (c *console) verdict(r clonezilla.Report) error {
 			continue
 		}
 		state := "can be restored"
-		if !v.Restorable {
+		switch {
+		case !v.Restorable:
 			state = "CANNOT be restored: " + strings.Join(v.Problems, "; ")
+		case v.Method == image.Absent:
+			state = "is not in the image"
+		}
+		if len(v.Notes) > 0 {
+			state += " (" + strings.Join(v.Notes, "; ") + ")"
 		}
 		c.line(c.out, fmt.Sprintf("%-14s %s", v.Name, state))
 	}
@@ -76,6 +84,10 @@ func (c *console) verdict(r clonezilla.Report) error {
 	if !r.Restorable {
 		e.Status, e.Next = failed, "restore only what is whole, or take another image; save again while the source is there"
 		e.Text = fmt.Sprintf("image %s is damaged", r.Image)
+		if !r.Changed {
+			e.Text = fmt.Sprintf("image %s is as it was saved", r.Image)
+			e.Next = "restore the other volumes with --only, and these with Clonezilla"
+		}
 		if len(broken) > 0 {
 			e.Text += ": " + strings.Join(broken, ", ") + " cannot be restored"
 		}

@@ -54,12 +54,13 @@ type State struct {
 	Warnings  []string
 	Output    []string // the last lines that were not events
 	Plan      json.RawMessage
+	Report    json.RawMessage // of the result
 	Result    *progress.Event
 }
 
 // Take accounts for a line. Lines that are not events are kept as output.
 func (s *State) Take(l Line) {
-	e, plan, ok := parse(l.Text)
+	e, plan, report, ok := parse(l.Text)
 	if !ok || l.Stderr {
 		s.output(l.Text)
 		return
@@ -79,7 +80,7 @@ func (s *State) Take(l Line) {
 			s.Warnings = append(s.Warnings, shorten(e.Text))
 		}
 	case progress.Result:
-		s.Result = &e
+		s.Result, s.Report = &e, report
 	default:
 		s.output(l.Text)
 	}
@@ -120,18 +121,19 @@ func shorten(s string) string {
 }
 
 // parse reads one line as an event.
-func parse(line []byte) (e progress.Event, plan json.RawMessage, ok bool) {
+func parse(line []byte) (e progress.Event, plan, report json.RawMessage, ok bool) {
 	if line = bytes.TrimSpace(line); len(line) == 0 || line[0] != '{' {
-		return e, nil, false
+		return e, nil, nil, false
 	}
 	var v struct {
 		progress.Event
-		Plan json.RawMessage `json:"plan"` // stands before the one of Event
+		Plan   json.RawMessage `json:"plan"` // these stand before those of Event
+		Report json.RawMessage `json:"report"`
 	}
 	if json.Unmarshal(line, &v) != nil || v.Kind == "" {
-		return e, nil, false
+		return e, nil, nil, false
 	}
-	return v.Event, v.Plan, true
+	return v.Event, v.Plan, v.Report, true
 }
 
 // Outcome is a job that has ended.
