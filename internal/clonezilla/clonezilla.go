@@ -23,15 +23,17 @@ const (
 	Fast    Level = "fast"
 	Default Level = "default"
 	Max     Level = "max"
+	Gzip    Level = "gzip" // for the oldest readers
 )
 
 // Known tells whether there is such a level.
-func (l Level) Known() bool { return l == None || l == Fast || l == Default || l == Max }
+func (l Level) Known() bool { return l == None || l == Fast || l == Default || l == Max || l == Gzip }
 
 // Options say how an image is written.
 type Options struct {
 	Level   Level
 	Workers int    // goroutines that compress; 0: one for each processor
+	Split   int64  // most bytes of a file that holds a volume; 0: as long as it gets
 	NoCheck bool   // do not decode each frame again before it counts as saved
 	Command string // the command line, for people, kept in the image
 	// Files are more files for the image, by name, which nobody needs for a

@@ -2,9 +2,12 @@ package clonezilla
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
 
@@ -12,33 +15,74 @@ import (
 	"doppel.live/internal/partclone"
 )
 
-// packer gives a worker that makes the stored form of frames.
-func packer(o Options) func() (func(*job) error, error) {
+// packedAs is how frames of that level are packed.
+func (l Level) packedAs() uint32 {
+	switch l {
+	case None:
+		return packedNot
+	case Gzip:
+		return packedGzip
+	}
+	return packedZstd
+}
+
+// compressor appends to dst what src packs to.
+type compressor func(dst, src []byte) ([]byte, error)
+
+func newCompressor(l Level) (compressor, error) {
+	if l == Gzip {
+		return newGzip(), nil
+	}
 	level := zstd.SpeedDefault
-	switch o.Level {
+	switch l {
 	case Fast:
 		level = zstd.SpeedFastest
 	case Max:
 		level = zstd.SpeedBetterCompression
-	case None:
+	}
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(2*frameBytes), zstd.WithZeroFrames(true))
+	if err != nil {
+		return nil, err
+	}
+	return func(dst, src []byte) ([]byte, error) { return encoder.EncodeAll(src, dst), nil }, nil
+}
+
+// newGzip makes one member of gzip of each frame.
+func newGzip() compressor {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	return func(dst, src []byte) ([]byte, error) {
+		out.Reset()
+		w.Reset(&out)
+		_, err := w.Write(src)
+		err = errors.Join(err, w.Close())
+		return append(dst, out.Bytes()...), err
+	}
+}
+
+// packer gives a worker that makes the stored form of frames.
+func packer(o Options) func() (func(*job) error, error) {
+	if o.Level == None {
 		return func() (func(*job) error, error) { return storeAsIs, nil }
 	}
 	return func() (func(*job) error, error) {
-		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-			zstd.WithWindowSize(2*frameBytes), zstd.WithZeroFrames(true))
+		compress, err := newCompressor(o.Level)
 		if err != nil {
 			return nil, err
 		}
 		if o.NoCheck {
-			return func(j *job) error { pack(encoder, j); return nil }, nil
+			return func(j *job) error { return pack(compress, j) }, nil
 		}
-		unpack, err := newUnpacker(packedZstd)
+		unpack, err := newUnpacker(o.Level.packedAs())
 		if err != nil {
 			return nil, err
 		}
 		var again []byte
 		return func(j *job) (err error) {
-			pack(encoder, j)
+			if err := pack(compress, j); err != nil {
+				return err
+			}
 			if again, err = unpack(again[:0], j.packData, len(j.plainData)); err == nil && !bytes.Equal(again, j.plainData) {
 				err = fmt.Errorf("a frame decoded to other bytes than were saved: this computer's memory or processor is not reliable")
 			}
@@ -61,10 +105,12 @@ func label(j *job) {
 	j.frame.sum = blake3.Sum256(j.packData)
 }
 
-func pack(encoder *zstd.Encoder, j *job) {
+func pack(compress compressor, j *job) (err error) {
 	seal(j)
-	j.packData = encoder.EncodeAll(j.plainData, slices.Grow(j.packData[:0], len(j.plainData)))
-	label(j)
+	if j.packData, err = compress(slices.Grow(j.packData[:0], len(j.plainData)), j.plainData); err == nil {
+		label(j)
+	}
+	return err
 }
 
 func storeAsIs(j *job) error {
@@ -86,6 +132,9 @@ func newUnpacker(how uint32) (unpacker, error) {
 			return append(dst, packed...), nil
 		}, nil
 	}
+	if how == packedGzip {
+		return newGunzip(), nil
+	}
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		return nil, err
@@ -104,6 +153,28 @@ func newUnpacker(how uint32) (unpacker, error) {
 		}
 		return out, nil
 	}, nil
+}
+
+// newGunzip unpacks frames that are one member of gzip each.
+func newGunzip() unpacker {
+	var r gzip.Reader
+	return func(dst, packed []byte, size int) ([]byte, error) {
+		in := bytes.NewReader(packed)
+		if err := r.Reset(in); err != nil {
+			return nil, fmt.Errorf("%w: %w", image.ErrDamaged, err)
+		}
+		r.Multistream(false)
+		at := len(dst)
+		dst = slices.Grow(dst, size)[:at+size]
+		if _, err := io.ReadFull(&r, dst[at:]); err != nil {
+			return nil, fmt.Errorf("%w: %w", image.ErrDamaged, err)
+		}
+		// The checksum is seen only at the end.
+		if n, err := r.Read(make([]byte, 1)); n > 0 || err != io.EOF || in.Len() > 0 {
+			return nil, fmt.Errorf("%w: a frame does not end behind %d bytes unpacked: %w", image.ErrDamaged, size, err)
+		}
+		return dst, nil
+	}
 }
 
 // checkFrame unpacks the stored form of a frame and checks it in all the ways

@@ -56,23 +56,29 @@ func found(s store.Store, volume string) error {
 // Every byte changed and every cut, in every file, is found, and blamed on the
 // volume that it hurts; what still restores, restores the right bytes.
 func TestDamage(t *testing.T) {
-	for _, level := range []Level{Default, None} {
-		t.Run(string(level), func(t *testing.T) { testDamage(t, level) })
+	for _, o := range []Options{{}, {Level: None}, {Level: Gzip, Split: 10_000}} {
+		t.Run(fmt.Sprint(o.Level, " ", o.Split), func(t *testing.T) { testDamage(t, o) })
 	}
 }
 
-func testDamage(t *testing.T, level Level) {
+// soak tells whether the long runs are wanted.
+func soak() bool { return os.Getenv("DOPPEL_SOAK") != "" }
+
+func testDamage(t *testing.T, o Options) {
 	volumes := []testVolume{blocksVolume("sda1", 40, 9, 4096), rawVolume("sda2", 9000), swapVolume("sda3")}
 	s := new(store.Memory)
-	mustSave(t, s, "lab", Options{Level: level}, volumes...)
+	mustSave(t, s, "lab", o, volumes...)
 	for file, data := range imageFiles(t, s, "lab") {
 		volume := ""
 		for _, v := range volumes {
-			if strings.HasPrefix(file, v.Name+".") {
+			if strings.HasPrefix(file, v.Name+".") || strings.HasPrefix(file, "doppel-"+v.Name+".") {
 				volume = v.Name
 			}
 		}
-		step := max(1, len(data)/100)
+		step := max(1, len(data)/40)
+		if soak() {
+			step = 1
+		}
 		for at := 0; at < len(data); at += step {
 			bad := bytes.Clone(data)
 			bad[at] ^= 1 << (at % 8)

@@ -41,6 +41,7 @@ const (
 	streamRaw       = 2
 	packedNot       = 0
 	packedZstd      = 1
+	packedGzip      = 2
 )
 
 // framesHead is the header of a frames file.
@@ -82,7 +83,7 @@ func parseFramesHead(b []byte) (framesHead, error) {
 		entries:    int64(le.Uint64(b[32:])),
 		used:       int64(le.Uint64(b[40:])),
 	}
-	if h.stream-1 > 1 || h.packed > 1 || h.blockSize < 1 || h.volumeSize < 0 || h.volumeSize > math.MaxInt64/4 ||
+	if h.stream-1 > 1 || h.packed > packedGzip || h.blockSize < 1 || h.volumeSize < 0 || h.volumeSize > math.MaxInt64/4 ||
 		h.entries < 0 || h.entries > math.MaxInt64/framesEntry/2 || h.used < 0 || h.used > h.volumeSize/h.blockSize ||
 		[16]byte(b[48:]) != [16]byte{} {
 		return framesHead{}, fmt.Errorf("%w: header of the frames file", image.ErrDamaged)

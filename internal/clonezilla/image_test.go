@@ -219,10 +219,13 @@ func TestRoundTrip(t *testing.T) {
 	odd.list = []extent.Extent{{Offset: 65536 * 69, Length: 65536 + 1000}}
 	noise(odd.data[65536*69:], 13)
 	volumes = append(volumes, odd, swapVolume("sda14"))
-	for _, level := range []Level{None, Fast, Default, Max} {
-		t.Run(string(level), func(t *testing.T) {
+	for _, o := range []Options{
+		{Level: None}, {Level: Fast}, {Level: Default}, {Level: Max}, {Level: Gzip},
+		{Level: None, Split: 1 << 20}, {Level: Default, Split: 700_000}, {Level: Gzip, Split: 1}, {Level: Default, Split: 1 << 40},
+	} {
+		t.Run(fmt.Sprint(o.Level, " ", o.Split), func(t *testing.T) {
 			s := new(store.Memory)
-			mustSave(t, s, "lab", Options{Level: level}, volumes...)
+			mustSave(t, s, "lab", o, volumes...)
 			im := openImage(t, s, "lab")
 			for _, v := range volumes {
 				checkVolume(t, im, v)

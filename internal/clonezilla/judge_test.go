@@ -43,27 +43,34 @@ func TestOthersAgree(t *testing.T) {
 	for _, name := range []string{"partclone.chkimg", "partclone.info", "zstd"} {
 		tool(t, name)
 	}
-	for _, level := range []Level{Default, None} {
+	for _, o := range []Options{{}, {Level: None}, {Level: Gzip}, {Split: 400_000}, {Level: Gzip, Split: 400_000}, {Level: None, Split: 1 << 20}} {
 		s, path := openDir(t)
 		volumes := []testVolume{blocksVolume("sda1", 1501, 0, 4096), blocksVolume("sda2", 1501, 257, 4096), blocksVolume("sda3", 5001, 4100, 1024), rawVolume("sda4", 2<<20+5)}
-		mustSave(t, s, "lab", Options{Level: level}, volumes...)
+		mustSave(t, s, "lab", o, volumes...)
 		folder := filepath.Join(path, "lab")
-		cat := "zstd -dcq"
-		suffix := ".zst"
-		if level == None {
+		cat, suffix := "zstd -dcq", ".zst"
+		switch o.Level {
+		case None:
 			cat, suffix = "cat", ".uncomp"
-		} else {
+		case Gzip:
+			cat, suffix = "zcat", ".gz"
+		}
+		if o.Level == Default && o.Split == 0 {
 			run(t, folder, "zstd -tq *.zst")
+		}
+		if o.Split > 0 {
+			suffix += ".[a-z][a-z]" // as Clonezilla names parts
+			run(t, folder, fmt.Sprintf("test -e sda3.*.ab && test -z \"$(find . -name '*.[a-z][a-z]' -size +%dc)\"", max(o.Split, 1<<20+4)))
 		}
 		for _, v := range volumes[:3] {
 			file := v.Name + ".ext4-ptcl-img" + suffix
-			run(t, folder, fmt.Sprintf("%s %s | partclone.chkimg -s - -L /dev/null", cat, file))
-			info := run(t, folder, fmt.Sprintf("%s %s | partclone.info -s - -L /dev/null", cat, file))
+			run(t, folder, fmt.Sprintf("cat %s | %s | partclone.chkimg -s - -L /dev/null", file, cat))
+			info := run(t, folder, fmt.Sprintf("cat %s | %s | partclone.info -s - -L /dev/null", file, cat))
 			if want := fmt.Sprintf(`Block size:\s+%d Byte`, v.BlockSize); !regexp.MustCompile(want).MatchString(info) || !strings.Contains(info, "EXTFS") {
 				t.Errorf("partclone.info says\n%s", info)
 			}
 		}
-		if got := run(t, folder, cat+" sda4.dd-ptcl-img"+suffix); got != string(volumes[3].data) {
+		if got := run(t, folder, "cat sda4.dd-ptcl-img"+suffix+" | "+cat); got != string(volumes[3].data) {
 			t.Error("the raw volume is not its bytes")
 		}
 		if _, err := exec.LookPath("b3sum"); err == nil {

@@ -96,8 +96,8 @@ func (d *directory) missing() string {
 			if v.File != "" && !d.has(v.File) {
 				return v.File
 			}
-			if v.File != "" && !d.foreign && !d.has(v.File+suffixFrames) {
-				return v.File + suffixFrames
+			if v.File != "" && !d.foreign && !d.has(framesName(v.File)) {
+				return framesName(v.File)
 			}
 		}
 		for _, a := range disk.Areas {
@@ -116,7 +116,7 @@ func (d *directory) volumeOf(file string) string {
 			continue
 		}
 		whole, _ := splitFile(v.File)
-		if file == v.File || file == v.File+suffixFrames || file == tailFile(v) || strings.HasPrefix(file, whole+".") {
+		if file == v.File || file == framesName(v.File) || file == tailFile(v) || strings.HasPrefix(file, whole+".") {
 			return v.Name
 		}
 	}

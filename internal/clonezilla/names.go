@@ -84,11 +84,18 @@ func volumeFile(v image.Volume, level Level) string {
 			kind = "hfsplus" // there is no program partclone.hfs, and any restores any volume
 		}
 	}
-	suffix := ".zst"
-	if level == None {
-		suffix = ".uncomp"
-	}
+	suffix := map[uint32]string{packedZstd: ".zst", packedGzip: ".gz", packedNot: ".uncomp"}[level.packedAs()]
 	return baseName(v.Name) + "." + kind + "-ptcl-img" + suffix
+}
+
+// framesName is the name of the frames file of a volume whose first file that
+// is. Beside a split one it is named unlike its parts, which Clonezilla puts
+// together by what their names begin with.
+func framesName(file string) string {
+	if whole, split := splitFile(file); split {
+		return "doppel-" + whole + suffixFrames
+	}
+	return file + suffixFrames
 }
 
 // tailFile is the name of the file that holds what lies behind the last whole

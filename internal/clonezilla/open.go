@@ -182,10 +182,10 @@ func (d *directory) open(v image.Volume) (image.Saved, error) {
 		return empty{v}, nil
 	case v.File == "":
 		return nil, fmt.Errorf("%w: no file holds it", image.ErrDamaged)
-	case d.has(v.File + suffixFrames):
+	case d.has(framesName(v.File)):
 		return openFramed(d, v)
 	case !d.foreign:
-		return nil, fmt.Errorf("%w: %s is missing", image.ErrDamaged, v.File+suffixFrames)
+		return nil, fmt.Errorf("%w: %s is missing", image.ErrDamaged, framesName(v.File))
 	}
 	return openForward(d, v)
 }

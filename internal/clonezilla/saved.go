@@ -84,10 +84,10 @@ func openFramed(d *directory, v image.Volume) (_ *framed, err error) {
 			s.Close()
 		}
 	}()
-	if s.table, err = d.store.Open(d.path(v.File + suffixFrames)); err != nil {
+	if s.table, err = d.store.Open(d.path(framesName(v.File))); err != nil {
 		return nil, err
 	}
-	if s.data, err = d.store.Open(d.path(v.File)); err != nil {
+	if s.data, err = d.openParts(v.File); err != nil {
 		return nil, err
 	}
 	if s.framesFile, err = openFrames(s.table, s.table.Size()); err != nil {

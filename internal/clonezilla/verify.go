@@ -138,7 +138,10 @@ func hit(volume image.Volume) string {
 
 // frames checks every frame of a volume, and at the same time the sum of its file.
 func (v *verifier) frames(s *framed, r *VolumeReport) error {
-	whole := blake3.New()
+	whole, err := v.newPartSums(s.volume.File)
+	if err != nil {
+		return err
+	}
 	var sizes []seekSize
 	pipe, err := startPipeline(runtime.GOMAXPROCS(0), func() (func(*job) error, error) {
 		unpack, err := newUnpacker(s.framesFile.packed)
@@ -154,7 +157,9 @@ func (v *verifier) frames(s *framed, r *VolumeReport) error {
 			return nil
 		}, err
 	}, func(j *job) error {
-		whole.Write(j.packData)
+		if err := whole.add(j.packData); err != nil {
+			return err
+		}
 		r.Frames++
 		r.Bytes += int64(j.used) * s.blockSize
 		v.advance(int64(j.stored))
@@ -175,7 +180,7 @@ func (v *verifier) frames(s *framed, r *VolumeReport) error {
 		return readErr
 	}
 	r.Bytes += int64(len(s.tail))
-	return v.compareWhole(s.volume.File, whole.Sum(nil))
+	return whole.end()
 }
 
 // compareWhole holds the BLAKE3 of a volume's file against the list of an image of ours.

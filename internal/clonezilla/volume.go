@@ -34,11 +34,15 @@ type volumeWriter struct {
 	closed bool
 
 	// Of the sink's goroutine until the pipeline has ended:
-	object store.Object
-	frames *framesWriter
-	hash   *blake3.Hasher
-	offset int64
-	sizes  []seekSize
+	object  store.Object // the present part
+	part    string       // its name
+	filled  int64        // its bytes so far
+	parts   int          // that were begun
+	letters int          // of the names of parts; 0: the volume is one file
+	frames  *framesWriter
+	hash    *blake3.Hasher // of the present part
+	offset  int64
+	sizes   []seekSize
 }
 
 // newVolumeWriter lays out the stream of a volume and writes what precedes its blocks.
@@ -62,9 +66,7 @@ func (w *volumeWriter) layOut(allocated []extent.Extent) error {
 	}
 	w.list = extent.Merge(slices.Clone(allocated))
 	w.head = framesHead{stream: streamPartclone, packed: packedZstd, volumeSize: v.Size, blockSize: v.BlockSize}
-	if w.image.options.Level == None {
-		w.head.packed = packedNot
-	}
+	w.head.packed = w.image.options.Level.packedAs()
 	if v.Method == image.Raw {
 		w.head.stream, w.head.blockSize, w.group = streamRaw, 1, frameBytes
 		if extent.Total(w.list) != v.Size {
@@ -121,11 +123,17 @@ func (w *volumeWriter) chooseBlock() error {
 
 // create makes the files, starts the pipeline and submits the frames before the blocks.
 func (w *volumeWriter) create() (err error) {
-	name := w.image.path(volumeFile(*w.volume, w.image.options.Level))
-	if w.object, err = w.image.store.Create(name, 0o600); err != nil {
+	if split := w.image.options.Split; split > 0 {
+		// The worst is taken: nothing is packed smaller. Room is left for what is not blocks.
+		most := w.head.used*w.head.blockSize + (w.volume.Size/w.head.blockSize)/8
+		if w.letters = 2; most/split+most/split/8+2 > 26*26 {
+			w.letters = 3
+		}
+	}
+	if err := w.startPart(); err != nil {
 		return err
 	}
-	frames, err := w.image.store.Create(name+suffixFrames, 0o644)
+	frames, err := w.image.store.Create(w.image.path(framesName(w.part)), 0o644)
 	if err != nil {
 		return err
 	}
@@ -171,12 +179,48 @@ func (w *volumeWriter) submit(kind frameKind, data []byte) error {
 	return nil
 }
 
-// put is the sink: it writes a packed frame.
+// startPart begins the next file of the volume, or the only one.
+func (w *volumeWriter) startPart() (err error) {
+	w.part = volumeFile(*w.volume, w.image.options.Level)
+	if w.letters > 0 {
+		name := partName(w.parts, w.letters)
+		if name == "" {
+			return fmt.Errorf("parts of %d bytes are too small: more than %d would be needed", w.image.options.Split, w.parts)
+		}
+		w.part += "." + name
+	}
+	w.parts++
+	w.filled = 0
+	w.hash.Reset()
+	w.object, err = w.image.store.Create(w.image.path(w.part), 0o600)
+	return err
+}
+
+// endPart gives the present file its name.
+func (w *volumeWriter) endPart() error {
+	if err := w.object.Commit(); err != nil {
+		return err
+	}
+	w.image.sums[w.part] = [32]byte(w.hash.Sum(nil))
+	return nil
+}
+
+// put is the sink: it writes a packed frame, into the next part where it would
+// make the present one too long.
 func (w *volumeWriter) put(j *job) error {
 	j.offset = w.offset
+	if w.letters > 0 && w.filled > 0 && w.filled+int64(len(j.packData)) > w.image.options.Split {
+		if err := w.endPart(); err != nil {
+			return err
+		}
+		if err := w.startPart(); err != nil {
+			return err
+		}
+	}
 	if _, err := w.object.Write(j.packData); err != nil {
 		return err
 	}
+	w.filled += int64(len(j.packData))
 	w.hash.Write(j.packData)
 	w.offset += int64(len(j.packData))
 	w.sizes = append(w.sizes, seekSize{j.stored, j.plain})
@@ -283,6 +327,9 @@ func (w *volumeWriter) finish() error {
 // commit gives the files their names, the volume's own last.
 func (w *volumeWriter) commit() error {
 	v, name := w.volume, volumeFile(*w.volume, w.image.options.Level)
+	if w.letters > 0 {
+		name += "." + partName(0, w.letters)
+	}
 	sum, err := w.frames.finish()
 	if err != nil {
 		return err
@@ -292,11 +339,10 @@ func (w *volumeWriter) commit() error {
 			return err
 		}
 	}
-	if err := w.object.Commit(); err != nil {
+	if err := w.endPart(); err != nil {
 		return err
 	}
-	w.image.sums[name+suffixFrames] = sum
-	w.image.sums[name] = [32]byte(w.hash.Sum(nil))
+	w.image.sums[framesName(name)] = sum
 	v.File = name
 	v.Used = extent.Total(w.list) + w.tail.Length
 	return nil

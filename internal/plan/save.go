@@ -38,6 +38,22 @@ type SaveInput struct {
 	Problem  string   // why the place cannot take an image of that name; ""
 	Ratio    float64  // of stored to read bytes, measured on a sample; 0 unknown
 	Rate     float64  // bytes per second, measured on the same sample; 0 unknown
+	MaxFile  int64    // most bytes of a file in the place; 0 no limit
+	Split    int64    // most bytes of a file that is written; 0 no limit
+}
+
+// SplitFor is how long the files of a volume are made where the place has a
+// limit that a volume may exceed; 0 where they need no split.
+func SplitFor(m *image.Manifest, maxFile int64) int64 {
+	const round = 4_000_000_000 // below the limit of FAT
+	for _, d := range m.Disks {
+		for _, v := range d.Volumes {
+			if maxFile > 0 && v.Used+v.Used/64+overhead > maxFile {
+				return min(round, maxFile)
+			}
+		}
+	}
+	return 0
 }
 
 // Source is one disk that is saved, with its users.
@@ -76,7 +92,23 @@ func NewSave(in SaveInput) *Save {
 		p.Refusals = append(p.Refusals, "nothing is left to save: leave out less")
 	}
 	p.room(in)
+	p.files(in)
 	return p
+}
+
+// files compares the length of the files with what the place takes.
+func (p *Save) files(in SaveInput) {
+	needed := SplitFor(in.Manifest, in.MaxFile)
+	switch {
+	case in.MaxFile > 0 && in.Split > in.MaxFile:
+		p.Refusals = append(p.Refusals, fmt.Sprintf("no file in %s can have more than %s: choose a smaller --split, such as 4G", in.Place, sizes(in.MaxFile)))
+	case needed > 0 && in.Split > 0:
+		p.Warnings = append(p.Warnings, fmt.Sprintf("no file in %s can have more than %s (it is a FAT): volumes are split into files of at most %s",
+			in.Place, blockdev.Bytes(in.MaxFile), blockdev.Bytes(in.Split)))
+	case needed > 0:
+		p.Warnings = append(p.Warnings, fmt.Sprintf("no file in %s can have more than %s (it is a FAT), and a volume may take more: use --split 4G",
+			in.Place, blockdev.Bytes(in.MaxFile)))
+	}
 }
 
 // overhead is what an image takes besides its volumes: tables, lists, bitmaps.

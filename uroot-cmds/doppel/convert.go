@@ -26,7 +26,7 @@ import (
 	"doppel.live/internal/version"
 )
 
-const convertUsage = "doppel convert IMAGE DEST [--images DIR] [--format image|raw|qcow2] [--disk NAME] [--compress HOW] [--verify] [--yes] [--json]"
+const convertUsage = "doppel convert IMAGE DEST [--images DIR] [--format image|raw|qcow2] [--disk NAME] [--compress HOW] [--split SIZE] [--verify] [--yes] [--json]"
 
 const convertHelp = `Makes another kind of image out of one: an image directory, a raw disk file, or
 a qcow2 disk file for virtual machines. Nothing is overwritten.
@@ -44,7 +44,8 @@ Options:
   --images DIR     where the images are (default: $DOPPEL_IMAGES, or /images)
   --format HOW     image, raw or qcow2
   --disk NAME      of an image with several disks: the one to make a file of
-  --compress HOW   of a new image: none, fast, default or max (default: default)
+  --compress HOW   of a new image: none, fast, default, max or gzip, as of save
+  --split SIZE     of a new image: cut volumes into files of at most SIZE, as save
   --verify         read the new disk file back and compare it with the image
   --yes            ask nothing (converting asks nothing)
   --json           print events, one JSON document a line
@@ -53,6 +54,7 @@ Options:
 type convertFlags struct {
 	images, format, disk string
 	level                clonezilla.Level
+	split                splitSize
 	verify               bool
 	command              string
 }
@@ -63,6 +65,7 @@ func runConvert(ctx context.Context, c *console, args []string) error {
 	images := imagesFlag(set)
 	set.StringVar(&f.format, "format", "", "")
 	set.StringVar(&f.disk, "disk", "", "")
+	set.Var(&f.split, "split", "")
 	set.BoolVar(&f.verify, "verify", false, "")
 	_ = set.Bool("yes", false, "")
 	level := set.String("compress", string(clonezilla.Default), "")
@@ -74,7 +77,7 @@ func runConvert(ctx context.Context, c *console, args []string) error {
 		return misuse("convert takes an image and a destination")
 	}
 	if f.images, f.level = *images, clonezilla.Level(*level); !f.level.Known() {
-		return misuse("--compress is none, fast, default or max")
+		return misuse("--compress is none, fast, default, max or gzip")
 	}
 	if f.format == "" {
 		f.format = formatOf(rest[1])
@@ -175,7 +178,10 @@ func (f *convertFlags) toImage(ctx context.Context, c *console, from image.Image
 			c.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%s will not be in the new image: %s", v.Name, v.Reason)})
 		}
 	}
-	w, err := clonezilla.Create(d, m, clonezilla.Options{Level: f.level, Command: f.command, Tables: tables})
+	if !f.split.set {
+		f.split.bytes = plan.SplitFor(m, d.MaxFile())
+	}
+	w, err := clonezilla.Create(d, m, clonezilla.Options{Level: f.level, Split: f.split.bytes, Command: f.command, Tables: tables})
 	if err != nil {
 		return fmt.Errorf("image %s: %w", name, err)
 	}

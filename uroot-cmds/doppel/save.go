@@ -24,7 +24,7 @@ import (
 	"doppel.live/internal/version"
 )
 
-const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--rescue [--resume] [--retries N]] [--plan] [--yes] [--json]"
+const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--split SIZE] [--rescue [--resume] [--retries N]] [--plan] [--yes] [--json]"
 
 const saveHelp = `Saves disks, or some partitions of one, to a new image. Of file
 systems whose allocation is understood (README.md lists them) the blocks in use
@@ -37,7 +37,10 @@ or label: with a value. IMAGE is a path, or a name in the place for images.
 Options:
   --images DIR      where the images are (default: $DOPPEL_IMAGES, or /images)
   --except NAMES    leave these partitions out, such as sda3,sda5
-  --compress HOW    none, fast, default or max (default: default)
+  --compress HOW    none, fast, default, max, or gzip for the oldest versions of
+                    Clonezilla (default: default)
+  --split SIZE      cut volumes into files of at most SIZE: 4G, 2000M, or none
+                    (default: none, but 4G on FAT where one could get too long)
   --rescue          the disk fails: read around what cannot be read, large pieces
                     first, and fill what is lost with markers. The image names
                     the files that are damaged; the exit status is 4 then. Until
@@ -56,6 +59,7 @@ type saving struct {
 	input    plan.SaveInput
 	manifest *image.Manifest
 	options  clonezilla.Options
+	split    splitSize
 	rescue   *rescuing // nil: not a failing disk
 }
 
@@ -66,6 +70,8 @@ func runSave(ctx context.Context, c *console, args []string) error {
 	level := fs.String("compress", string(clonezilla.Default), "")
 	var except list
 	fs.Var(&except, "except", "")
+	var split splitSize
+	fs.Var(&split, "split", "")
 	rescue := rescueFlags(fs)
 	rest, err := c.parse(fs, "save", args)
 	if err == nil && len(rest) < 2 {
@@ -81,9 +87,10 @@ func runSave(ctx context.Context, c *console, args []string) error {
 		Level: clonezilla.Level(*level), Command: "doppel save " + strings.Join(args, " "), Tables: map[int]*partition.Table{},
 	}}
 	if !s.options.Level.Known() {
-		return misuse("--compress is none, fast, default or max")
+		return misuse("--compress is none, fast, default, max or gzip")
 	}
 	defer s.close()
+	s.split = split
 	place, name := plan.Name(rest[len(rest)-1], *images)
 	d, err := openPlace(place)
 	if err != nil {
@@ -229,6 +236,11 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 	if s.input.Free, err = d.Free(); err != nil {
 		return err
 	}
+	s.input.MaxFile = d.MaxFile()
+	if s.options.Split = s.split.bytes; !s.split.set {
+		s.options.Split = plan.SplitFor(s.manifest, s.input.MaxFile)
+	}
+	s.input.Split = s.options.Split
 	if err := clonezilla.CheckName(name); err != nil {
 		s.input.Problem = fmt.Sprintf("%q is not a name for an image: use letters, digits and . _ - + @, a letter or digit first", name)
 		return nil

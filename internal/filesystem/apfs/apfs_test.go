@@ -139,7 +139,7 @@ func sameAsPartclone(t *testing.T, path string, info filesystem.Info, list []ext
 		t.Fatal(err)
 	}
 	defer file.Close()
-	r, err := partclone.NewReader(file)
+	r, err := partclone.NewReader(file, 1<<44)
 	if err != nil {
 		t.Fatal(err)
 	}

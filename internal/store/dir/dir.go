@@ -269,6 +269,15 @@ func (d *Dir) Free() (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil
 }
 
+// MaxFile is the most bytes that a file can have here; 0 where there is no
+// limit that matters.
+func (d *Dir) MaxFile() int64 {
+	if s, err := d.statfs(); err == nil && s.Type == unix.MSDOS_SUPER_MAGIC {
+		return 1<<32 - 1
+	}
+	return 0
+}
+
 // ReadOnly implements store.Store.
 func (d *Dir) ReadOnly() bool {
 	if s, err := d.statfs(); err == nil && s.Flags&unix.ST_RDONLY != 0 {
