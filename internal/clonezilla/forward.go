@@ -114,7 +114,7 @@ func (f *forward) Allocated() iter.Seq2[extent.Extent, error] {
 func (f *forward) partclone(in io.Reader) (*partclone.Reader, error) {
 	r, err := partclone.NewReader(in, f.volume.Size)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.volume.File, err)
+		return nil, fmt.Errorf("%s: %w", clean(f.volume.File), damaged(err))
 	}
 	return r, nil
 }

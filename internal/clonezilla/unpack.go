@@ -3,11 +3,14 @@ package clonezilla
 import (
 	"bufio"
 	"compress/bzip2"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os/exec"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -16,6 +19,7 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 
 	"doppel.live/internal/image"
+	"doppel.live/internal/store"
 )
 
 // maxWindow is the most memory in bytes that a foreign stream may want for unpacking.
@@ -140,22 +144,17 @@ func (p *programReader) stop() {
 	}
 }
 
-// damaged marks the errors of decompressors.
+// damaged marks the errors of decompressors: all that do not come from reading
+// the files, or from what is not supported.
 func damaged(err error) error {
-	if err == nil || err == io.EOF || errors.Is(err, image.ErrDamaged) || errors.Is(err, ErrNotYet) {
+	var path *fs.PathError
+	var number syscall.Errno
+	switch {
+	case err == nil, err == io.EOF, errors.Is(err, image.ErrDamaged), errors.Is(err, ErrNotYet), errors.As(err, &path), errors.As(err, &number),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, store.ErrNotFile):
 		return err
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return fmt.Errorf("%w: unpacking it takes more than %d MiB of memory: %w", ErrNotYet, maxWindow>>20, err)
 	}
-	var structural bzip2.StructuralError
-	for _, e := range []error{
-		gzip.ErrChecksum, gzip.ErrHeader, zstd.ErrCRCMismatch, zstd.ErrMagicMismatch, io.ErrUnexpectedEOF,
-		lz4.ErrInvalidFrame, lz4.ErrInvalidBlockChecksum, lz4.ErrInvalidFrameChecksum, lz4.ErrInvalidHeaderChecksum, lz4.ErrInvalidSourceShortBuffer,
-	} {
-		if errors.Is(err, e) {
-			return fmt.Errorf("%w: %w", image.ErrDamaged, err)
-		}
-	}
-	if errors.As(err, &structural) {
-		return fmt.Errorf("%w: %w", image.ErrDamaged, err)
-	}
-	return err
+	return fmt.Errorf("%w: %w", image.ErrDamaged, err)
 }

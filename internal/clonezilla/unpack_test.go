@@ -129,11 +129,24 @@ func TestCompressors(t *testing.T) {
 							continue
 						}
 						t.Errorf("cut: %+v", r)
+					} else if _, err := restoreFirst(t, s); !errors.Is(err, image.ErrDamaged) {
+						t.Errorf("restored: %v", err)
 					}
 				}
 			}
 		})
 	}
+}
+
+// restoreFirst restores the first volume of the image lab.
+func restoreFirst(t *testing.T, s store.Store) ([]byte, error) {
+	t.Helper()
+	saved, err := openImage(t, s, "lab").Open(0)
+	if err != nil {
+		return nil, err
+	}
+	defer saved.Close()
+	return restoreVolume(saved)
 }
 
 // splitInto cuts data into parts with names of that many letters; none: one file.

@@ -304,3 +304,36 @@ func TestNameOfAnImage(t *testing.T) {
 		}
 	}
 }
+
+// A FAT takes no file of more than 4 GiB less one byte.
+func TestSaveOnFAT(t *testing.T) {
+	m := &image.Manifest{Name: "lab", Disks: []image.Disk{{Volumes: []image.Volume{{Name: "sda1", Used: 5 << 30, Method: image.Blocks}}}}}
+	const most = 1<<32 - 1
+	if n := SplitFor(m, most); n != 4_000_000_000 {
+		t.Error(n)
+	}
+	if n := SplitFor(m, 0); n != 0 {
+		t.Error(n)
+	}
+	for split, want := range map[int64]string{0: "use --split 4G", 4_000_000_000: "are split into files", 1 << 33: "choose a smaller --split"} {
+		p := NewSave(SaveInput{Manifest: m, Sources: make([]Source, 1), Place: "/images", Free: -1, MaxFile: most, Split: split})
+		if said := strings.Join(append(p.Warnings, p.Refusals...), "; "); !strings.Contains(said, want) || (len(p.Refusals) > 0) != (split > most) {
+			t.Errorf("%d: %q", split, said)
+		}
+	}
+	m.Disks[0].Volumes[0].Used = 1 << 30
+	if p := NewSave(SaveInput{Manifest: m, Sources: make([]Source, 1), Free: -1, MaxFile: most}); SplitFor(m, most) != 0 || len(p.Warnings) > 0 {
+		t.Errorf("%q", p.Warnings)
+	}
+}
+
+// What lies on no disk of an image is refused with its reason.
+func TestRestoreNested(t *testing.T) {
+	nested := []image.Volume{{Name: "vg0/root", Method: image.Absent, Reason: "it is a logical volume"}}
+	for _, only := range [][]string{nil, {"vg0/root"}} {
+		p, err := NewRestore(RestoreInput{Manifest: &image.Manifest{Name: "lab", Nested: nested}, Only: only})
+		if err != nil || len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0], "it is a logical volume") {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+}

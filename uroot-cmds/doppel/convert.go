@@ -45,7 +45,7 @@ Options:
   --format HOW     image, raw or qcow2
   --disk NAME      of an image with several disks: the one to make a file of
   --compress HOW   of a new image: none, fast, default, max or gzip, as of save
-  --split SIZE     of a new image: cut volumes into files of at most SIZE, as save
+  --split SIZE     of a new image: cut volumes into files, as of save
   --verify         read the new disk file back and compare it with the image
   --yes            ask nothing (converting asks nothing)
   --json           print events, one JSON document a line

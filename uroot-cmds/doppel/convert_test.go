@@ -53,6 +53,36 @@ func TestConvert(t *testing.T) {
 	l.restored()
 }
 
+// An image in members of gzip and in parts does all that another does.
+func TestSplitGzip(t *testing.T) {
+	l := newLab(t)
+	l.expect(done, "is saved", "save", "source.img", "lab", "--compress", "gzip", "--split", "2M")
+	if parts, _ := filepath.Glob(l.path("images/lab/*-ptcl-img.gz.ab")); len(parts) == 0 {
+		t.Error("no volume has two parts")
+	}
+	l.expect(done, "can be restored", "verify", "lab")
+	l.expect(done, "is restored", "restore", "lab", l.path("target.img"), "--yes", "--verify")
+	l.restored()
+	l.expect(done, "is made in", "convert", "lab", "anew", "--split", "4MiB")
+	l.expect(done, "can be restored", "verify", "anew")
+	l.expect(done, "is restored", "restore", "anew", l.path("target.img"), "--yes")
+	l.restored()
+}
+
+func TestSplitSize(t *testing.T) {
+	for text, want := range map[string]int64{"4G": 4_000_000_000, "2000M": 2_000_000_000, "4GiB": 1 << 32, "2000000": 2_000_000, "none": 0, "3mb": 3_000_000} {
+		var s splitSize
+		if err := s.Set(text); err != nil || s.bytes != want || !s.set {
+			t.Errorf("%s: %+v, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "G", "1K", "-4G", "4X", "99999999999T", "4 G", "4GG", "0x10M"} {
+		if err := new(splitSize).Set(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
 // What cannot be made leaves nothing behind.
 func TestConvertLeavesNothing(t *testing.T) {
 	l := newLab(t)
@@ -99,7 +129,11 @@ func TestConvertForeign(t *testing.T) {
 			}
 			l.tool("", "tar", "-xzf", packed, "-C", l.path("images"))
 			if name == "md-raid1-part" {
-				l.expect(failed, "no partition table", "convert", name, "anew")
+				l.expect(failed, "nothing that can be written anew", "convert", name, "anew")
+				l.expect(failed, "holds no disk", "convert", name, l.path("x.raw"))
+				l.expect(failed, "md0            CANNOT be restored: it is an md RAID array", "verify", name)
+				l.expect(done, "md RAID array", "images", "show", name)
+				l.expect(done, "no disk (ext4)", "images")
 				return
 			}
 			l.expect(done, "is made in", "convert", name, "anew", "--compress", "fast")

@@ -437,7 +437,7 @@ func TestUsage(t *testing.T) {
 	}
 	l.expect(done, "doppel ", "version")
 	for _, args := range []string{"save", "save x", "restore x", "verify", "images frob", "images rename x", "disks x",
-		"save --compress lots a b", "restore a b --yes --consent x"} {
+		"save --compress lots a b", "save --split 3 a b", "restore a b --yes --consent x"} {
 		l.expect(misused, "Next: ", strings.Fields(args)...)
 	}
 }
