@@ -2,7 +2,9 @@ package engine
 
 import (
 	"bytes"
+	"io"
 
+	"doppel.live/internal/filesystem/probe"
 	"doppel.live/internal/partition"
 )
 
@@ -73,4 +75,46 @@ func overlay(data []byte, off int64, sectors []partition.Sector, change func(to,
 		change(data[from-off:to-off], s.Data[from-s.Offset:to-s.Offset])
 	}
 	return data
+}
+
+// ReadAt reads what is held, with zeros between: enough to see what the volume
+// will be recognised by.
+func (v *volumeEdges) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	for _, h := range v.held {
+		at := h.Offset - v.start - off // of the data, in p
+		from, to := max(at, 0), min(at+int64(len(h.Data)), int64(len(p)))
+		if from < to {
+			copy(p[from:to], h.Data[from-at:])
+		}
+	}
+	if n := max(v.size-off, 0); n < int64(len(p)) {
+		return int(n), io.EOF
+	}
+	return len(p), nil
+}
+
+// crown takes the bytes that programs recognise the volume by out of what is
+// held, and leaves zeros in their place.
+func (v *volumeEdges) crown() (crown []held, err error) {
+	found, err := probe.Signatures(v, v.size)
+	if err != nil {
+		return nil, err
+	}
+	var places [][]byte
+	for _, s := range found {
+		for _, h := range v.held {
+			from := max(v.start+s.Offset, h.Offset)
+			to := min(v.start+s.Offset+s.Length, h.Offset+int64(len(h.Data)))
+			if from < to {
+				place := h.Data[from-h.Offset : to-h.Offset]
+				places = append(places, place)
+				crown = append(crown, held{from, bytes.Clone(place)})
+			}
+		}
+	}
+	for _, p := range places {
+		clear(p)
+	}
+	return crown, nil
 }

@@ -241,7 +241,12 @@ func (r *restore) swap(ctx context.Context, w *writing, s plan.Step) error {
 	if err != nil {
 		return imageError(s.Volume, err)
 	}
-	return w.write(ctx, s.Volume, header, s.TargetOffset)
+	w.begin(ctx, s)
+	defer w.drop()
+	if err := w.put(header, 0); err != nil {
+		return err
+	}
+	return w.end(ctx)
 }
 
 func (r *restore) swapHeader(s plan.Step) ([]byte, error) {

@@ -57,7 +57,7 @@ func TestSeveralTargets(t *testing.T) {
 			continue
 		}
 		checkDisk(t, source, d.bytes, im.m)
-		if outcomes[i].Err != nil || outcomes[i].Written != jobs[i].Plan.Bytes {
+		if outcomes[i].Err != nil || outcomes[i].Written != jobs[i].Plan.Bytes+swapPage {
 			t.Errorf("target %d: %+v, %d bytes planned", i, outcomes[i], jobs[i].Plan.Bytes)
 		}
 	}

@@ -103,9 +103,9 @@ func (w *writing) areas(ctx context.Context) error {
 }
 
 // begin starts a volume. It is written so that it is recognised only when all
-// of it is on the medium: its edges, where the superblocks and boot sectors are
-// that programs look for, wait for a flush of the rest, and its beginning comes
-// last.
+// of it is on the medium, whatever of its last writes a cut of the power leaves
+// out: its edges, where the superblocks and boot sectors are that programs look
+// for, wait for a flush of the rest, and the signatures in them for another.
 func (w *writing) begin(ctx context.Context, s plan.Step) {
 	w.step, w.edges = s, volumeEdges{start: s.TargetOffset, size: s.Size}
 	w.queue = newQueue(ctx, w.Target, w.delta)
@@ -126,14 +126,22 @@ func (w *writing) end(ctx context.Context) error {
 	if err := ctx.Err(); err != nil || len(w.edges.held) == 0 {
 		return err
 	}
-	if err := w.sync(); err != nil {
-		return err
+	crown, err := w.edges.crown()
+	if err != nil {
+		return imageError(w.step.Volume, err)
 	}
-	for _, e := range slices.Backward(w.edges.held) {
-		if err := w.write(ctx, w.step.Volume, e.Data, e.Offset); err != nil {
+	for _, list := range [][]held{w.edges.held, crown} {
+		if err := w.sync(); err != nil {
 			return err
 		}
-		w.written += int64(len(e.Data))
+		for _, h := range slices.Backward(list) {
+			if err := w.write(ctx, w.step.Volume, h.Data, h.Offset); err != nil {
+				return err
+			}
+		}
+	}
+	for _, h := range w.edges.held {
+		w.written += int64(len(h.Data))
 	}
 	return w.sync()
 }
