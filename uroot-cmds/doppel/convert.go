@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
@@ -260,7 +262,7 @@ func (f *convertFlags) toFile(ctx context.Context, c *console, from image.Image,
 	hidden := filepath.Join(filepath.Dir(dest), "."+filepath.Base(dest)+".part")
 	file, err := createFile(hidden)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there: another job writes to it, or one was killed; remove it", hidden)
+		return fmt.Errorf("%s is there: another job writes to it", hidden)
 	}
 	if err != nil {
 		return err
@@ -343,7 +345,23 @@ func (f *convertFlags) target(file *os.File, size int64) (fileTarget, error) {
 	return rawFile{file, size}, file.Truncate(size)
 }
 
-// createFile makes a new file, never a device: nothing of that name may exist.
+// createFile makes a new file, never a device, and locks it. What a killed job
+// left in its place goes away: nobody holds its lock any more.
 func createFile(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if old, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0); err == nil {
+		st, err := old.Stat()
+		if err == nil && st.Mode().IsRegular() && unix.Flock(int(old.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			os.Remove(path) // what stays is an error below
+		}
+		old.Close()
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	return file, nil
 }
