@@ -25,10 +25,38 @@ var readable = []struct {
 	{20, "mkfs.fat -F 16 FS", "mcopy -i FS DATA ::/data", "fsck.fat -n FS", "mtype -i FS ::/data", "vfat", "FAT16"},
 	{40, "mkfs.fat -F 32 -s 1 FS", "mcopy -i FS DATA ::/data", "fsck.fat -n FS", "mtype -i FS ::/data", "vfat", "FAT32"},
 	{16, "mkfs.exfat -L EX FS", "", "fsck.exfat -n FS", "", "exfat", "EXFAT"},
+	{24, "mke2fs -q -F -t ext4 -b 1024 FS", "debugfs -w -f - FS <<E\nwrite DATA data\nE", "e2fsck -fn FS", "debugfs -R 'cat /data' FS 2>/dev/null", "ext4", "EXTFS"},
+	{20, "mkntfs -q -F -f -c 4096 FS", "ntfscp -f -q FS DATA /data", "ntfsfix -n FS", "ntfscat -f FS /data", "ntfs", "NTFS"},
 	{100, "mkfs.f2fs -q -f -l flash FS", "mkdir -p DATA.d && cp DATA DATA.d/data && sload.f2fs -f DATA.d FS", "fsck.f2fs --dry-run FS", "", "f2fs", "F2FS"},
 }
 
 func TestFileSystems(t *testing.T) {
+	for _, scheme := range []string{"gpt", "dos"} {
+		t.Run(scheme, func(t *testing.T) { testFileSystems(t, scheme) })
+	}
+}
+
+// places gives a table for sfdisk and where the volumes lie, in MiB: on an MBR
+// the first three in primary partitions, the others in logical ones, each with
+// a MiB before it for the sector that names it.
+func places(scheme string) (table string, starts, numbers []int64, size int64) {
+	table, size = "label: "+scheme+"\n", 1
+	for i, r := range readable {
+		number := int64(i + 1)
+		if scheme == "dos" && i >= 3 {
+			if i == 3 {
+				table += fmt.Sprintf("start=%dMiB,type=5\n", size)
+			}
+			number, size = number+1, size+1
+		}
+		table += fmt.Sprintf("start=%dMiB,size=%dMiB\n", size, r.mib)
+		starts, numbers = append(starts, size), append(numbers, number)
+		size += r.mib
+	}
+	return table, starts, numbers, size + 1
+}
+
+func testFileSystems(t *testing.T, scheme string) {
 	l := &lab{t: t, dir: t.TempDir()}
 	if err := os.Mkdir(l.path("images"), 0o755); err != nil {
 		t.Fatal(err)
@@ -37,22 +65,15 @@ func TestFileSystems(t *testing.T) {
 		l.find(name)
 	}
 	l.random("data", 1234567, 0, 1234567)
-	table, size := "label: gpt\n", int64(1)
-	for _, r := range readable {
-		table += fmt.Sprintf("start=%dMiB,size=%dMiB\n", size, r.mib)
-		size += r.mib
-	}
-	size++
+	table, starts, numbers, size := places(scheme)
 	l.random("source.img", size*mib, 0, size*mib)
 	l.random("target.img", size*mib, 7, size*mib-7)
 	l.tool(table, "sfdisk", "--quiet", "--wipe", "always", l.path("source.img"))
-	at := int64(1)
-	for _, r := range readable {
+	for i, r := range readable {
 		l.random("fs", r.mib*mib, 3, r.mib*mib-3)
 		l.shell(r.make, "fs")
 		l.shell(r.fill, "fs")
-		l.copyInto("fs", "source.img", at*mib)
-		at += r.mib
+		l.copyInto("fs", "source.img", starts[i]*mib)
 		if err := os.Remove(l.path("fs")); err != nil {
 			t.Fatal(err)
 		}
@@ -60,10 +81,14 @@ func TestFileSystems(t *testing.T) {
 	l.expect(done, "is saved", "save", "source.img", "lab")
 	l.expect(done, "was compared", "restore", "lab", "target.img", "--yes", "--verify")
 	target := l.read("target.img")
-	at = 1
+	dump := func(name string) string {
+		return strings.ReplaceAll(l.tool("", "sfdisk", "--dump", l.path(name)), l.path(name), "DISK")
+	}
+	if got, want := dump("target.img"), dump("source.img"); got != want {
+		t.Errorf("table\n%s\nwant\n%s", got, want)
+	}
 	for i, r := range readable {
-		from, to := at*mib, (at+r.mib)*mib
-		at += r.mib
+		from, to := starts[i]*mib, (starts[i]+r.mib)*mib
 		t.Run(r.partclone, func(t *testing.T) {
 			t.Parallel()
 			l := &lab{t: t, dir: l.dir}
@@ -71,7 +96,7 @@ func TestFileSystems(t *testing.T) {
 			if err := os.WriteFile(l.path(ours), target[from:to], 0o644); err != nil {
 				t.Fatal(err)
 			}
-			files, _ := filepath.Glob(l.path(fmt.Sprintf("images/lab/*%d.%s-ptcl-img.zst", i+1, r.blkid)))
+			files, _ := filepath.Glob(l.path(fmt.Sprintf("images/lab/source.img%d.%s-ptcl-img.zst", numbers[i], r.blkid)))
 			if len(files) != 1 {
 				t.Fatalf("%d streams of %s", len(files), r.blkid)
 			}
