@@ -40,7 +40,7 @@ qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fspro
 test_packages="$qemu_packages
 	apfsprogs
 	b3sum btrfs-progs bzip2
-	cpio cryptsetup-bin
+	clonezilla cpio cryptsetup-bin
 	exfat-fuse exfatprogs
 	f2fs-tools
 	gcc gddrescue genisoimage grub-common
