@@ -146,6 +146,9 @@ func testOldSignatures(t *testing.T, l *lab) {
 	}{
 		{"array 0.90", "linux_raid_member", array("0.90", "/dev/sda")},
 		{"array 1.0", "linux_raid_member", array("1.0", "/dev/sda")},
+		{"array 1.1", "linux_raid_member", array("1.1", "/dev/sda")},
+		{"array 1.2", "linux_raid_member", array("1.2", "/dev/sda")},
+		{"LUKS", "crypto_LUKS", func(t *testing.T) { luks(t, "/dev/sda") }},
 		{"LVM", "LVM2_member", func(t *testing.T) {
 			lvm(t, "pvcreate", "-q", "-ff", "-y", "/dev/sda")
 			lvm(t, "vgcreate", "-q", "old", "/dev/sda")
@@ -196,6 +199,31 @@ func signatures(t *testing.T, disk string) string {
 	seen := guest.Do(t, "wipefs", append([]string{"--parsable", "--noheadings", "--output", "DEVICE,OFFSET,TYPE,UUID"}, nodes...)...)
 	probed, _ := guest.Try("blkid", append([]string{"-p", "-s", "TYPE", "-s", "UUID", "-s", "AMBIVALENT"}, nodes...)...)
 	return strings.ReplaceAll(seen+probed, disk, "DISK")
+}
+
+// luks writes the beginnings of a LUKS2 header and of its copy, 16 KiB each, as
+// far as they are looked at: magic number, version and size, big-endian.
+func luks(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for off, magic := range map[int64]string{0: "LUKS\xba\xbe", 0x4000: "SKUL\xba\xbe"} {
+		header := make([]byte, 512)
+		copy(header, magic)
+		binary.BigEndian.PutUint16(header[6:], 2)
+		binary.BigEndian.PutUint64(header[8:], 0x4000)
+		copy(header[168:], "8d4c9d1e-3f1c-4c6e-9a5e-0123456789ab")
+		binary.BigEndian.PutUint64(header[256:], uint64(off))
+		if _, err := f.WriteAt(header, off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // zfs writes the four labels of a ZFS member as far as they are looked at: the
