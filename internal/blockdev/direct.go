@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Large reads and writes of a target go past the page cache: what is read back
+// Large reads, and writes of a target, go past the page cache: what is read back
 // comes from the medium, what is written is not copied once more, and the rest
 // of the machine keeps its memory. They must begin and end at multiples of
 // directUnit, and lie so in memory; the kernel refuses what does not.
@@ -17,11 +17,12 @@ const (
 	directLeast = 256 << 10 // bytes: smaller ones are left to the page cache
 )
 
-// openDirect opens what f is once more, past the page cache. It is nil where
-// that cannot be had: not every file system does it.
-func openDirect(f *os.File) *os.File {
+// openDirect opens what f is once more, past the page cache, as mode says
+// (O_RDONLY or O_RDWR). It is nil where that cannot be had: not every file
+// system does it.
+func openDirect(f *os.File, mode int) *os.File {
 	path := "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) // the opened one, whatever its name is now
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, mode|unix.O_DIRECT|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,9 +15,11 @@ const fileSector = 512
 // Source is a device opened for reading. While it is open and nothing on its
 // disk is mounted, the kernel lets nobody write to it.
 type Source struct {
-	file  *os.File
-	disk  Disk
-	guard *protection // nil: the device is not set read-only by us
+	file    *os.File
+	direct  *os.File    // the same past the page cache; nil: not to be had
+	refused atomic.Bool // the kernel will not read it past the page cache
+	disk    Disk
+	guard   *protection // nil: the device is not set read-only by us
 }
 
 // OpenSource opens a device or a regular file for reading.
@@ -37,12 +40,12 @@ func (s System) OpenSource(path string) (*Source, error) {
 		f.Close()
 		return nil, d.refusal(Options{}, "another program is writing to it", "wait until it has ended, or end it (lsblk and fuser show it), then try again")
 	}
-	src := &Source{file: f, disk: d}
+	src := &Source{file: f, disk: d, direct: openDirect(f, unix.O_RDONLY)}
 	if d.Transport == "file" {
 		return src, nil
 	}
 	if d.Size, err = ioctlSize(f); err != nil {
-		f.Close()
+		src.Close()
 		return nil, fmt.Errorf("%s: size: %w", d.Path, err)
 	}
 	src.disk.Size = d.Size
@@ -75,17 +78,16 @@ func (s *Source) Size() int64 { return s.disk.Size }
 // SectorSize is the logical sector size in bytes.
 func (s *Source) SectorSize() int64 { return s.disk.SectorSize }
 
-// ReadAt reads from the device.
-func (s *Source) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(p, off) }
-
-// Ahead tells the kernel that a range will be read soon.
-func (s *Source) Ahead(off, length int64) {
-	_ = unix.Fadvise(int(s.file.Fd()), off, length, unix.FADV_WILLNEED)
-}
-
-// Done tells the kernel that a range will not be read again.
-func (s *Source) Done(off, length int64) {
-	_ = unix.Fadvise(int(s.file.Fd()), off, length, unix.FADV_DONTNEED)
+// ReadAt reads from the device, large pieces past the page cache.
+func (s *Source) ReadAt(p []byte, off int64) (int, error) {
+	if from, to := directPart(off, int64(len(p))); s.direct != nil && to > 0 && !s.refused.Load() {
+		n, err := pieces(p, off, from, to, s.file.ReadAt, s.direct.ReadAt)
+		if !noDirect(err) {
+			return n, err
+		}
+		s.refused.Store(true)
+	}
+	return s.file.ReadAt(p, off)
 }
 
 // Close puts the write protection back as it was and closes the device.
@@ -93,6 +95,9 @@ func (s *Source) Close() error {
 	if s.guard != nil {
 		s.guard.release()
 		s.guard = nil
+	}
+	if s.direct != nil {
+		s.direct.Close()
 	}
 	return s.file.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,8 +36,10 @@ type Target struct {
 	consent Consent
 	options Options
 
+	direct  *os.File    // the same past the page cache; nil: not to be had
+	refused atomic.Bool // the kernel will not do it past the page cache
+
 	mu      sync.Mutex
-	direct  *os.File      // the same past the page cache; nil: not to be had
 	armed   bool          // compared again and kept; writing has begun
 	pending extent.Extent // offset and length that the kernel was told to write back
 	dirty   extent.Extent // offset and length written since
@@ -66,7 +69,7 @@ func OpenTarget(path string, c Consent, o Options) (*Target, error) {
 		f.Close()
 		return nil, err
 	}
-	t.direct = openDirect(f)
+	t.direct = openDirect(f, unix.O_RDWR)
 	return t, nil
 }
 
@@ -246,11 +249,8 @@ func (t *Target) SectorSize() int64 { return t.disk.SectorSize }
 
 // ReadAt reads from the device, large pieces past the page cache.
 func (t *Target) ReadAt(p []byte, off int64) (int, error) {
-	t.mu.Lock()
-	direct := t.direct
-	t.mu.Unlock()
-	if from, to := directPart(off, int64(len(p))); direct != nil && to > 0 {
-		n, err := pieces(p, off, from, to, t.file.ReadAt, direct.ReadAt)
+	if from, to := directPart(off, int64(len(p))); t.direct != nil && to > 0 && !t.refused.Load() {
+		n, err := pieces(p, off, from, to, t.file.ReadAt, t.direct.ReadAt)
 		if !noDirect(err) {
 			return n, err
 		}
@@ -280,10 +280,9 @@ func pieces(p []byte, off, from, to int64, plain, direct func([]byte, int64) (in
 const writeWindow = 32 << 20
 
 // WriteAt writes to the device. The first call compares the device with the
-// consent again and keeps what is about to be lost.
+// consent again and keeps what is about to be lost. What goes past the page
+// cache may be written by several callers at once.
 func (t *Target) WriteAt(p []byte, off int64) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if err := t.arm(); err != nil {
 		return 0, err
 	}
@@ -300,18 +299,19 @@ func (t *Target) WriteAt(p []byte, off int64) (int, error) {
 
 // put writes large pieces past the page cache and the rest through it.
 func (t *Target) put(p []byte, off int64) (int, error) {
-	if from, to := directPart(off, int64(len(p))); t.direct != nil && to > 0 {
+	if from, to := directPart(off, int64(len(p))); t.direct != nil && to > 0 && !t.refused.Load() {
 		n, err := pieces(p, off, from, to, t.putCached, t.direct.WriteAt)
 		if !noDirect(err) {
 			return n, err
 		}
-		t.direct.Close()
-		t.direct = nil
+		t.refused.Store(true)
 	}
 	return t.putCached(p, off)
 }
 
 func (t *Target) putCached(p []byte, off int64) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	n, err := t.file.WriteAt(p, off)
 	if err != nil {
 		return n, err
@@ -319,7 +319,8 @@ func (t *Target) putCached(p []byte, off int64) (int, error) {
 	return n, t.writeBack(off, int64(n))
 }
 
-// writeBack lets the kernel write one window while the next one is filled.
+// writeBack lets the kernel write one window while the next one is filled. The
+// lock is held.
 func (t *Target) writeBack(off, n int64) error {
 	if t.dirty.Length == 0 {
 		t.dirty = extent.Extent{Offset: off, Length: n}
@@ -346,6 +347,8 @@ func (t *Target) writeBack(off, n int64) error {
 
 // arm does what comes right before the first write.
 func (t *Target) arm() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.armed {
 		return nil
 	}
