@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
@@ -48,7 +49,9 @@ func (l live) Open(index int) (image.Saved, error) {
 		for j, v := range d.Volumes {
 			if v.Index == index {
 				o := l.origins[i]
-				return &liveVolume{disk: d, volume: v, list: o.Allocated[j], r: io.NewSectionReader(o.Reader, v.Offset, v.Size)}, nil
+				l := &liveVolume{disk: d, volume: v, list: o.Allocated[j], r: io.NewSectionReader(o.Reader, v.Offset, v.Size)}
+				l.life, l.end = context.WithCancel(context.Background())
+				return l, nil
 			}
 		}
 	}
@@ -61,6 +64,10 @@ type liveVolume struct {
 	volume image.Volume
 	list   []extent.Extent
 	r      io.ReaderAt
+
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	readers sync.WaitGroup // those of Records
 }
 
 var _ image.Saved = (*liveVolume)(nil)
@@ -69,7 +76,11 @@ var _ image.Saved = (*liveVolume)(nil)
 func (v *liveVolume) Volume() image.Volume { return v.volume }
 
 // Close implements image.Saved.
-func (v *liveVolume) Close() error { return nil }
+func (v *liveVolume) Close() error {
+	v.end()
+	v.readers.Wait()
+	return nil
+}
 
 // ReadAt implements image.Saved. What is not in use comes as it lies there.
 func (v *liveVolume) ReadAt(p []byte, off int64) (int, error) { return v.r.ReadAt(p, off) }
@@ -92,46 +103,45 @@ func (v *liveVolume) Frames() iter.Seq2[image.Frame, error] {
 	}
 }
 
-// Records implements image.Saved.
+// Records implements image.Saved. What is read ahead ends with ctx, or with
+// Close.
 func (v *liveVolume) Records(ctx context.Context) record.Reader {
-	return &liveRecords{ctx: ctx, volume: v, list: v.list}
+	return &liveRecords{ctx: ctx, volume: v}
 }
 
 // liveRecords reads the extents of a volume one after the other.
 type liveRecords struct {
 	ctx    context.Context
 	volume *liveVolume
-	list   []extent.Extent // not read yet
-	done   int64           // bytes of the first of list that were read
-	buffer []byte
+	ahead  *readAhead // nil before the first record
 }
 
 // ReadRecord implements record.Reader. Records end at multiples of chunk of the
 // disk, as large reads do best.
 func (r *liveRecords) ReadRecord() (record.Record, error) {
+	v := r.volume
 	if err := r.ctx.Err(); err != nil {
 		return record.Record{}, err
 	}
-	if len(r.list) == 0 {
-		return record.Record{}, io.EOF
+	if r.ahead == nil {
+		r.start()
 	}
-	if r.buffer == nil {
-		r.buffer = make([]byte, chunk)
+	p, err := r.ahead.next()
+	var bad *readError
+	if errors.As(err, &bad) {
+		err = v.failure(bad.offset, bad.err)
 	}
-	e := extent.Extent{Offset: r.list[0].Offset + r.done, Length: r.list[0].Length - r.done}
-	place := (r.volume.volume.Offset + e.Offset) % chunk
-	data := r.buffer[place:min(chunk, place+e.Length)]
-	if n, err := r.volume.r.ReadAt(data, e.Offset); n < len(data) {
-		if err == nil || err == io.EOF {
-			err = errEnded
-		}
-		return record.Record{}, r.volume.failure(e.Offset+int64(n), err)
-	}
-	r.done += int64(len(data))
-	if r.done == r.list[0].Length {
-		r.list, r.done = r.list[1:], 0
-	}
-	return record.Record{Volume: r.volume.volume.Index, Offset: e.Offset, Data: data}, nil
+	return record.Record{Volume: v.volume.Index, Offset: p.offset, Data: p.data}, err
+}
+
+func (r *liveRecords) start() {
+	v := r.volume
+	r.ahead = startReadAhead(r.ctx, v.r, v.volume, v.list)
+	stop := context.AfterFunc(v.life, r.ahead.cancel)
+	v.readers.Go(func() {
+		r.ahead.group.Wait()
+		stop()
+	})
 }
 
 // failure names the byte of the volume, and the sector of the disk, that could

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -143,6 +144,7 @@ func (r *recordReader) ReadRecord() (record.Record, error) {
 
 // disk is a target in memory that remembers in which order it was written.
 type disk struct {
+	mu      sync.Mutex // for writes, which come several at once
 	bytes   []byte
 	synced  int // writes before the last Sync
 	writes  []extent.Extent
@@ -178,6 +180,8 @@ func (d *disk) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (d *disk) WriteAt(p []byte, off int64) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.writes = append(d.writes, extent.Extent{Offset: off, Length: int64(len(p))})
 	d.after = append(d.after, d.synced)
 	if d.failAt > 0 && len(d.writes) >= d.failAt {

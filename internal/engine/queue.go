@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 )
 
 // queueDepth is how many pieces wait for a target that is slower than what is
 // read for it.
 const queueDepth = 4
+
+// queueWriters is how many of them are written at once: a target that has
+// written one has the next at hand.
+const queueWriters = 2
 
 // same is how finely a target is compared with what it shall hold: a multiple
 // of every block size in use, small enough that little is written again.
@@ -27,7 +32,7 @@ type queue struct {
 	current span // being filled
 	failed  atomic.Pointer[error]
 	written atomic.Int64 // bytes
-	done    chan struct{}
+	writers sync.WaitGroup
 }
 
 // span is a piece on its way to a target. Its place in the buffer is that in
@@ -42,11 +47,13 @@ func (s *span) end() int64 { return s.off + int64(len(s.data)) }
 
 // newQueue starts a queue. It must be closed.
 func newQueue(ctx context.Context, t Target, delta bool) *queue {
-	q := &queue{target: t, delta: delta, free: make(chan []byte, queueDepth), full: make(chan span, queueDepth), done: make(chan struct{})}
+	q := &queue{target: t, delta: delta, free: make(chan []byte, queueDepth), full: make(chan span, queueDepth)}
 	for range queueDepth {
 		q.free <- nil // allocated when they are needed: many volumes are small
 	}
-	go q.drain(ctx)
+	for range queueWriters {
+		q.writers.Go(func() { q.drain(ctx) })
+	}
 	return q
 }
 
@@ -91,7 +98,7 @@ func (q *queue) submit() {
 func (q *queue) close() error {
 	q.submit()
 	close(q.full)
-	<-q.done
+	q.writers.Wait()
 	return q.err()
 }
 
@@ -103,7 +110,6 @@ func (q *queue) err() error {
 }
 
 func (q *queue) drain(ctx context.Context) {
-	defer close(q.done)
 	var old []byte
 	if q.delta {
 		old = make([]byte, chunk)

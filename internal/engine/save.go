@@ -94,13 +94,6 @@ func how(v image.Volume) string {
 	return kind + ", used blocks"
 }
 
-// piece is a part of an extent that was read.
-type piece struct {
-	offset int64 // of the data; where there is an error, of the first byte that was not read
-	data   []byte
-	err    error
-}
-
 // readError is a byte of a volume that could not be read.
 type readError struct {
 	offset int64
@@ -116,56 +109,19 @@ var errEnded = errors.New("the disk ends there, or it was unplugged")
 // copyExtents reads ahead of the writer, so that the disk and the compressor
 // work at the same time.
 func copyExtents(ctx context.Context, v image.Volume, r io.ReaderAt, list []extent.Extent, w record.Writer, meter *progress.Meter) error {
-	ctx, cancel := context.WithCancel(ctx)
-	free, read := make(chan []byte, 3), make(chan piece, 3)
-	for range cap(free) {
-		free <- make([]byte, chunk)
-	}
-	done := make(chan struct{})
-	defer func() { cancel(); <-done }()
-	go func() {
-		defer close(done)
-		defer close(read)
-		readExtents(ctx, r, list, free, read)
-	}()
-	for p := range read {
-		if p.err != nil {
-			return &readError{p.offset, p.err}
+	ahead := startReadAhead(ctx, r, v, list)
+	defer ahead.stop()
+	for {
+		p, err := ahead.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		if err := w.WriteRecord(record.Record{Volume: v.Index, Offset: p.offset, Data: p.data}); err != nil {
 			return placeError("volume "+v.Name, err)
 		}
 		meter.Add(int64(len(p.data)))
-		free <- p.data[:chunk]
-	}
-	return ctx.Err()
-}
-
-func readExtents(ctx context.Context, r io.ReaderAt, list []extent.Extent, free <-chan []byte, read chan<- piece) {
-	for _, e := range list {
-		for off := e.Offset; off < e.End(); off += chunk {
-			var b []byte
-			select {
-			case b = <-free:
-			case <-ctx.Done():
-				return
-			}
-			b = b[:min(chunk, e.End()-off)]
-			p := piece{offset: off, data: b}
-			if n, err := r.ReadAt(b, off); n < len(b) {
-				p.offset, p.err = off+int64(n), err
-				if err == nil || err == io.EOF {
-					p.err = errEnded
-				}
-			}
-			select {
-			case read <- p:
-			case <-ctx.Done():
-				return
-			}
-			if p.err != nil {
-				return
-			}
-		}
 	}
 }
