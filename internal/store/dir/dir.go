@@ -80,11 +80,35 @@ type object struct {
 	pending, name string
 	mode          fs.FileMode
 	done          bool
+	written       int64 // bytes
+	begun         int64 // bytes that the kernel was told to bring to the medium
+	ended         int64 // bytes that are there
 }
+
+// writeWindow is how much is written before the kernel is told to bring it to
+// the medium. Else it waits until memory is full of it, which takes that from
+// everybody, and Commit for all of it at the end.
+const writeWindow = 16 << 20 // bytes
 
 func (o *object) Write(p []byte) (int, error) {
 	n, err := o.file.Write(p)
+	if o.written += int64(n); o.written-o.begun >= writeWindow {
+		o.writeBack()
+	}
 	return n, checked(err)
+}
+
+// writeBack begins to write what was written since it was called last, waits
+// for what was begun before that, and lets memory go of it. File systems that
+// cannot do it do without; errors of the medium are Sync's to tell.
+func (o *object) writeBack() {
+	fd := int(o.file.Fd())
+	_ = unix.SyncFileRange(fd, o.begun, o.written-o.begun, unix.SYNC_FILE_RANGE_WRITE)
+	if n := o.begun - o.ended; n > 0 {
+		_ = unix.SyncFileRange(fd, o.ended, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+		_ = unix.Fadvise(fd, o.ended, n, unix.FADV_DONTNEED)
+	}
+	o.ended, o.begun = o.begun, o.written
 }
 
 func (o *object) Commit() error {
