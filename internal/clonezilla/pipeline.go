@@ -26,14 +26,18 @@ type pipeline struct {
 	err   atomic.Pointer[error] // the first
 }
 
+// maxWorkers bounds the memory of a pipeline on machines with many processors:
+// an encoder takes about 8 MiB and a job 3.
+const maxWorkers = 14
+
 // startPipeline starts workers goroutines (0: one for each processor), each
 // with a worker of its own, and one that calls sink with every job whose work
 // went well. finish ends them all.
 func startPipeline(workers int, worker func() (func(*job) error, error), sink func(*job) error) (*pipeline, error) {
 	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
+		workers = min(runtime.GOMAXPROCS(0), maxWorkers)
 	}
-	n := 2*workers + 2
+	n := workers + workers/2 + 3
 	p := &pipeline{free: make(chan *job, n), work: make(chan *job, n), order: make(chan *job, n)}
 	for range n {
 		p.free <- &job{done: make(chan struct{}, 1)}
