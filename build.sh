@@ -49,7 +49,7 @@ test_packages="$qemu_packages
 	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
 	makefs mdadm
 	nilfs-tools ntfs-3g
-	partclone parted
+	partclone parted pigz
 	qemu-utils
 	reiserfsprogs
 	sleuthkit squashfs-tools

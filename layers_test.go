@@ -24,7 +24,7 @@ build
 uroot-cmds
 initramfs iso internal/vm/acceptance
 internal/vm/sample
-internal/vm internal/vm/lab
+internal/vm internal/vm/lab internal/bench
 internal/tui internal/live
 internal/live/place
 internal/live/modules internal/live/uevent internal/live/console internal/live/network internal/live/cmdline

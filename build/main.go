@@ -89,7 +89,7 @@ func (b *builder) do(verb string) error {
 	case "soak":
 		return b.test([]string{"DOPPEL_SOAK=1"}, "-timeout=4h")
 	case "bench":
-		return b.test(nil, "-run=^$", "-bench=.")
+		return b.test(nil, "-run=^$", "-bench=.", "-p=1", "-timeout=2h") // one after the other: they share the machine
 	case "qemu":
 		return b.qemu()
 	}
