@@ -19,7 +19,7 @@ usage: ./build.sh [image|test|bench|soak|qemu|host|clean] [options]
   image   out/doppel.iso, out/doppel and their sums (default)
   test    the image, if its inputs changed, then vet and all tests
   bench   the benchmarks
-  soak    the tests with the long ones
+  soak    the tests with the long ones, then every fuzz target
   qemu    the image in QEMU with a sample system on its first disk
   host    out/doppel only: the commands for any Linux
   clean   removes out/ and what was unpacked below the cache, not the downloads
@@ -27,6 +27,7 @@ usage: ./build.sh [image|test|bench|soak|qemu|host|clean] [options]
   --mirror URL   Debian mirror (default: the one in this machine's apt sources)
   --offline      use only what is in the cache
   --free         leave out everything from non-free-firmware
+  --fuzz TIME    how long soak runs each fuzz target (3m; 0 is not at all)
 
 What is downloaded is kept in $DOPPEL_CACHE (default: ~/.cache/doppel).
 END
@@ -37,7 +38,7 @@ cache=${DOPPEL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/doppel}
 
 image_packages="ca-certificates debian-archive-keyring"
 qemu_packages="qemu-system-x86 debootstrap gdisk fdisk dosfstools mtools e2fsprogs xorriso"
-test_packages="$qemu_packages
+test_packages="
 	apfsprogs
 	b3sum btrfs-progs bzip2
 	clonezilla cpio cryptsetup-bin
@@ -66,13 +67,18 @@ die() {
 	exit 1
 }
 
-# need PACKAGE...: installs the packages that are missing, as root or by sudo.
-need() {
+# lacking PACKAGE...: sets $missing to those that are not installed.
+lacking() {
 	missing=
 	for p; do
 		state=$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)
 		[ "$state" = installed ] || missing="$missing $p"
 	done
+}
+
+# need PACKAGE...: installs the packages that are missing, as root or by sudo.
+need() {
+	lacking "$@"
 	[ -n "$missing" ] || return 0
 	[ -z "$offline" ] || die "missing, and --offline was given; install:$missing"
 	sudo=
@@ -82,8 +88,30 @@ need() {
 	fi
 	say "installing:$missing"
 	$sudo apt-get -q update >&2
+	leave_out_unknown
+	[ -n "$missing" ] || return 0
 	# shellcheck disable=SC2086
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing >&2
+}
+
+# leave_out_unknown takes from $missing those of the test packages that this
+# release does not have: the tests that need them are skipped.
+leave_out_unknown() {
+	known=
+	# shellcheck disable=SC2086,SC2116 # the list is one of words
+	names=" $(echo $test_packages) "
+	for p in $missing; do
+		case $names in
+		*" $p "*)
+			if ! LC_ALL=C apt-cache policy "$p" | grep -q '^  Candidate: [^(]'; then
+				say "this release has no $p: tests that need it are skipped"
+				continue
+			fi
+			;;
+		esac
+		known="$known $p"
+	done
+	missing=$known
 }
 
 # older A B: version A is before version B.
@@ -160,7 +188,7 @@ user_mode_linux() {
 	echo $uml_suite >"$uml/suite"
 }
 
-verb=image mirror= offline= free=
+verb=image mirror= offline= free= fuzz=
 case ${1:-} in
 image | test | bench | soak | qemu | host | clean)
 	verb=$1
@@ -175,6 +203,12 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--mirror=*) mirror=${1#*=} ;;
+	--fuzz)
+		[ $# -gt 1 ] || die "--fuzz needs a time, like 30s"
+		fuzz=$2
+		shift
+		;;
+	--fuzz=*) fuzz=${1#*=} ;;
 	--offline) offline=--offline ;;
 	--free) free=--free ;;
 	-h | --help)
@@ -189,6 +223,8 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
+[ -z "$fuzz" ] || [ "$verb" = soak ] || die "--fuzz is for soak"
+
 apt=
 case $verb in
 clean)
@@ -199,7 +235,7 @@ host) need ca-certificates ;;
 image) need $image_packages ;;
 qemu) need $image_packages $qemu_packages ;;
 *)
-	need $image_packages $test_packages
+	need $image_packages $qemu_packages $test_packages
 	user_mode_linux
 	;;
 esac
@@ -212,4 +248,4 @@ if [ $verb != host ]; then
 	mirror=$(debian_mirror)
 fi
 cd "$top"
-CGO_ENABLED=0 exec go run ./build --cache "$cache" --mirror "$mirror" $offline $free "$verb"
+CGO_ENABLED=0 exec go run ./build --cache "$cache" --mirror "$mirror" $offline $free ${fuzz:+--fuzz "$fuzz"} "$verb"

@@ -2,7 +2,7 @@
 // same commands as one program for any Linux. It is called by build.sh, which
 // sets up what the builder needs: Go, and an apt of our own below the cache.
 //
-//	build --cache DIR [--mirror URL] [--offline] [--free] image|host|test|bench|soak|qemu
+//	build --cache DIR [--mirror URL] [--offline] [--free] [--fuzz DURATION] image|host|test|bench|soak|qemu
 //
 // Exit status: 0 done, 1 failed, 2 usage.
 package main
@@ -40,6 +40,8 @@ type builder struct {
 	mirror string // for the sample system of tests
 	free   bool
 
+	fuzz time.Duration // for each target, in a soak
+
 	apt     debian.Apt
 	archive *debian.Archive
 	goTool  string // the go command
@@ -51,6 +53,7 @@ func run(args []string) error {
 	cache := flags.String("cache", "", "directory for downloads and parts that are kept")
 	mirror := flags.String("mirror", "", "Debian mirror for the sample system")
 	free := flags.Bool("free", false, "leave out non-free-firmware")
+	fuzz := flags.Duration("fuzz", 3*time.Minute, "how long soak runs each fuzz target; 0 is not at all")
 	offline := flags.Bool("offline", false, "use only what is in the cache")
 	if err := flags.Parse(args); err != nil || flags.NArg() != 1 || *cache == "" {
 		fmt.Fprintln(os.Stderr, "usage: build --cache DIR [--offline] [--free] VERB; better: ./build.sh")
@@ -66,6 +69,7 @@ func run(args []string) error {
 		cache:  *cache,
 		mirror: *mirror,
 		free:   *free,
+		fuzz:   *fuzz,
 		apt:    debian.Apt{Config: filepath.Join(*cache, "apt", "apt.conf"), Offline: *offline},
 	}
 	// build.sh puts the toolchain that go.mod names first
@@ -87,7 +91,7 @@ func (b *builder) do(verb string) error {
 	case "test":
 		return b.test(nil, "-timeout=1h")
 	case "soak":
-		return b.test([]string{"DOPPEL_SOAK=1"}, "-timeout=4h")
+		return b.soak()
 	case "bench":
 		return b.test(nil, "-run=^$", "-bench=.", "-p=1", "-timeout=2h") // one after the other: they share the machine
 	case "qemu":
