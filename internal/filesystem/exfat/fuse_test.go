@@ -99,9 +99,7 @@ func writeAndCut(t *testing.T, device string, size int64) {
 		f.Close()
 	}
 	want := fstest.TreeSums(t, dir)
-	if err := unix.Unmount(dir, 0); err != nil {
-		t.Fatal(err)
-	}
+	fstest.Unmount(t, dir)
 	sameByFuse(t, snapshot(t, device), filesystem.Clean, want)
 }
 
@@ -272,7 +270,7 @@ func readByFuse(t *testing.T, path string, sector int64) map[string][32]byte {
 	if err != nil {
 		return map[string][32]byte{"it cannot be mounted": {}}
 	}
-	defer unix.Unmount(dir, 0)
+	defer fstest.Unmount(t, dir)
 	sums := map[string][32]byte{}
 	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		name := strings.TrimPrefix(p, dir+"/")

@@ -51,8 +51,7 @@ func crashed(t *testing.T, kib int64, args, options string) string {
 		}
 		f.Close()
 	}
-	copied := filepath.Join(t.TempDir(), "crashed")
-	fstest.Run(t, "cp", "--sparse=always", path, copied)
+	copied := fstest.CopyMounted(t, path)
 	fstest.Unmount(t, dir)
 	return copied
 }

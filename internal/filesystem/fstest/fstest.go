@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -123,6 +122,9 @@ func Allocation(t testing.TB, opened filesystem.FileSystem) []extent.Extent {
 	if err := extent.Validate(list, info.Size); err != nil {
 		t.Fatal(err)
 	}
+	if n := len(extent.Merge(list)); n != len(list) {
+		t.Errorf("%d extents, %d when those that touch are joined", len(list), n)
+	}
 	for _, e := range list {
 		if block := max(info.BlockSize, 1); e.Offset%block != 0 || e.Length%block != 0 && e.End() != info.Size {
 			t.Fatalf("extent %v is not of whole blocks of %d", e, block)
@@ -181,34 +183,6 @@ func (s sparse) Write(p []byte) (int, error) {
 	}
 	_, err := s.Seek(int64(len(p)), io.SeekCurrent)
 	return len(p), err
-}
-
-// Mount mounts a volume through a loop device until the test ends and gives
-// the directory; ok is false where this process or this kernel cannot. Options
-// begin with a comma.
-func Mount(t testing.TB, path, options string) (dir string, ok bool) {
-	t.Helper()
-	dir = t.TempDir()
-	out, err := exec.Command("mount", "-o", "loop"+options, path, dir).CombinedOutput()
-	if err != nil {
-		t.Logf("cannot mount: %s", bytes.TrimSpace(out))
-		return "", false
-	}
-	t.Cleanup(func() { exec.Command("umount", dir).Run() })
-	return dir, true
-}
-
-// Unmount unmounts a directory before the test ends. It waits for others that
-// look into every new mount for a moment.
-func Unmount(t testing.TB, dir string) {
-	t.Helper()
-	for range 50 {
-		if exec.Command("umount", dir).Run() == nil {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	Run(t, "umount", dir)
 }
 
 // TreeSums are the checksums of all regular files below a directory, by their

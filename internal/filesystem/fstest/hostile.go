@@ -61,24 +61,6 @@ func Hostile(t testing.TB, open filesystem.Opener, p []byte, size int64) {
 	bounded(t, len(p), func() { hostile(t, open, p, size) })
 }
 
-// HostileFiles opens a volume of any content and lists up to 300 of its files,
-// within the same limits.
-func HostileFiles(t testing.TB, open filesystem.Opener, p []byte, size int64) {
-	t.Helper()
-	bounded(t, len(p), func() {
-		opened, err := open(Padded(p), size)
-		if err != nil {
-			return
-		}
-		for f, err := range opened.(filesystem.Lister).Files() { // it must end
-			if err == nil && (f == nil || f.Path == "" || f.Size < 0) {
-				t.Fatalf("a file: %+v", f)
-			}
-		}
-		Listing(t, opened.(filesystem.Lister), 300)
-	})
-}
-
 // bounded calls do for an input of n bytes, and holds it to the limits.
 func bounded(t testing.TB, n int, do func()) {
 	t.Helper()

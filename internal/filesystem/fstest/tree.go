@@ -168,8 +168,12 @@ func Owned(t testing.TB, l filesystem.Lister) (content, metadata []extent.Extent
 			continue
 		}
 		given[k] = true
-		runs, blocks := contentRuns(t, f, l.Info().BlockSize)
-		content, total = append(content, runs...), total+blocks
+		for _, r := range runs(t, f) {
+			content = append(content, r.Extent)
+			if block := l.Info().BlockSize; r.Extent.Offset%block == 0 && r.Extent.Length%block == 0 {
+				total += r.Extent.Length // what is smaller lies in metadata
+			}
+		}
 	}
 	content, metadata = extent.Union(content), extent.Union(metadata)
 	whole := int64(0)
@@ -182,27 +186,6 @@ func Owned(t testing.TB, l filesystem.Lister) (content, metadata []extent.Extent
 		t.Errorf("%d bytes of content lie in %d bytes", total, whole)
 	}
 	return content, metadata
-}
-
-// contentRuns gives the runs of a file, and how many bytes of them are whole
-// blocks: what is smaller lies in metadata.
-func contentRuns(t testing.TB, f *filesystem.File, block int64) (list []extent.Extent, blocks int64) {
-	t.Helper()
-	end := int64(0)
-	for r, err := range f.Content.Runs() {
-		if err != nil {
-			t.Fatalf("%s: %v", f.Path, err)
-		}
-		if r.Extent.Length <= 0 || r.Offset < end {
-			t.Errorf("%s: the run %+v, and byte %d is the next", f.Path, r, end)
-		}
-		end = r.Offset + r.Extent.Length
-		list = append(list, r.Extent)
-		if r.Extent.Offset%block == 0 && r.Extent.Length%block == 0 {
-			blocks += r.Extent.Length
-		}
-	}
-	return list, blocks
 }
 
 // Outside gives what of list is not in whole. Both are valid lists.

@@ -7,9 +7,8 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"runtime"
+	"strings"
 	"testing"
-	"time"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -36,98 +35,76 @@ func Contents(t testing.TB, l filesystem.Lister, volume *os.File) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s: the content is not what its runs hold", f.Path)
 		}
-		rng := rand.New(rand.NewPCG(uint64(f.Size), 5))
-		for end := f.Size; end > 0; {
-			n := min(end, 1+rng.Int64N(max(f.Size/9, 1)))
-			clear(got)
-			if m, err := f.Content.ReadAt(got[:n], end-n); int64(m) != n || !bytes.Equal(got[:n], want[end-n:end]) {
-				t.Fatalf("%s: %d of %d bytes at %d, or others: %v", f.Path, m, n, end-n, err)
-			}
-			end -= n
-		}
 	}
+	Reads(t, l)
 }
 
 // byRuns reads a file as its runs say.
 func byRuns(t testing.TB, f *filesystem.File, volume *os.File, inUse []extent.Extent) []byte {
 	t.Helper()
 	p := make([]byte, f.Size)
-	end := int64(0)
-	for run, err := range f.Content.Runs() {
-		if err != nil {
-			t.Fatalf("%s: %v", f.Path, err)
-		}
-		if run.Offset < end || run.Extent.Length <= 0 {
-			t.Fatalf("%s: run %+v behind one that ends at %d", f.Path, run, end)
-		}
-		end = run.Offset + run.Extent.Length
-		if !holds(inUse, run.Extent) {
-			t.Errorf("%s: run %+v is not in use", f.Path, run)
+	for _, run := range runs(t, f) {
+		if out := Outside([]extent.Extent{run.Extent}, inUse); len(out) > 0 {
+			t.Errorf("%s: of the run %+v %v is not in use", f.Path, run, out)
 		}
 		if run.Unwritten || run.Offset >= f.Size {
 			continue
 		}
-		if _, err := volume.ReadAt(p[run.Offset:min(end, f.Size)], run.Extent.Offset); err != nil {
+		if _, err := volume.ReadAt(p[run.Offset:min(run.Offset+run.Extent.Length, f.Size)], run.Extent.Offset); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return p
 }
 
-// holds says whether an extent lies in one of a merged list.
-func holds(list []extent.Extent, e extent.Extent) bool {
-	for _, in := range list {
-		if in.Offset <= e.Offset && e.End() <= in.End() {
-			return true
+// runs are those of a file: ascending, none empty.
+func runs(t testing.TB, f *filesystem.File) (list []filesystem.Run) {
+	t.Helper()
+	end := int64(0)
+	for r, err := range f.Content.Runs() {
+		if err != nil {
+			t.Fatalf("%s: %v", f.Path, err)
 		}
+		if r.Extent.Length <= 0 || r.Offset < end {
+			t.Errorf("%s: the run %+v, and byte %d is the next", f.Path, r, end)
+		}
+		end = r.Offset + r.Extent.Length
+		list = append(list, r)
 	}
-	return false
+	return list
 }
 
 const hostileFiles = 1 << 12 // looked at in one walk
 
-// HostileWalk walks the files of a volume of any content, as Hostile opens it:
-// paths must be such, runs lie in the volume, reading ends, and the limits of
-// Hostile hold. It is the body of a fuzz target.
-func HostileWalk(t testing.TB, open filesystem.Opener, p []byte, size int64) {
+// HostileFiles walks the files of a volume of any content, as Hostile opens it:
+// the walk ends, paths are such, runs lie in the volume, reading ends, errors
+// are those of the format, and the limits of Hostile hold. It is the body of a
+// fuzz target.
+func HostileFiles(t testing.TB, open filesystem.Opener, p []byte, size int64) {
 	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	hostileWalk(t, open, p, size)
-	if took := time.Since(start); took > 5*time.Second { // a second on an idle machine
-		t.Errorf("it took %v", took)
-	}
-	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20+8*uint64(len(p)) {
-		t.Errorf("%d bytes were allocated for %d", got, len(p))
-	}
-}
-
-func hostileWalk(t testing.TB, open filesystem.Opener, p []byte, size int64) {
-	t.Helper()
-	opened, err := open(Padded(p), size)
-	if err != nil {
-		return
-	}
-	buf := make([]byte, 4<<10)
-	n := 0
-	for f, err := range opened.(filesystem.Lister).Files() {
-		if f == nil && err == nil {
-			t.Fatal("neither a file nor an error")
+	bounded(t, len(p), func() {
+		opened, err := open(Padded(p), size)
+		if err != nil {
+			return
 		}
-		if n++; n == hostileFiles {
-			break
+		l := opened.(filesystem.Lister)
+		buf := make([]byte, 4<<10)
+		n := 0
+		for f, err := range l.Files() {
+			if f == nil && err == nil {
+				t.Fatal("neither a file nor an error")
+			}
+			if n++; n < hostileFiles && f != nil {
+				hostileFile(t, f, buf, opened.Info().Size)
+			}
 		}
-		if f != nil {
-			hostileFile(t, f, buf, opened.Info().Size)
-		}
-	}
+		Listing(t, l, 300)
+	})
 }
 
 func hostileFile(t testing.TB, f *filesystem.File, buf []byte, size int64) {
 	t.Helper()
-	if !fs.ValidPath(f.Path) || f.Size < 0 {
+	if !fs.ValidPath(strings.ToValidUTF8(f.Path, "x")) || f.Size < 0 {
 		t.Fatalf("%q, %d bytes", f.Path, f.Size)
 	}
 	if f.Content == nil {
