@@ -84,6 +84,7 @@ func zoo(t testing.TB, dir string) {
 // fileCases are volumes that the kernel can mount; args are of mke2fs.
 var fileCases = []struct{ name, args string }{
 	{"ext4", "-t ext4"},
+	{"ext4, orphans in a file", "-t ext4 -O orphan_file"},
 	{"ext4 1k", "-t ext4 -b 1024"},
 	{"ext4, inline data", "-t ext4 -b 1024 -O inline_data,large_dir"},
 	{"ext4, inline data, inodes of 1024", "-t ext4 -I 1024 -O inline_data"},

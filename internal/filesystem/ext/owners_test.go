@@ -109,7 +109,8 @@ func everyBlock(t *testing.T, path string) {
 }
 
 // systemBlocks is what belongs to no file: superblocks, descriptors, bitmaps,
-// inode tables, and the inodes before the first that has a name.
+// inode tables, the inodes before the first that has a name, and the one that
+// lists orphans, which Linux since 5.15 can keep in a file: s_orphan_file_inum.
 func systemBlocks(t testing.TB, f *fileSystem) (list []extent.Extent) {
 	t.Helper()
 	add := func(block, n int64) {
@@ -127,7 +128,14 @@ func systemBlocks(t testing.TB, f *fileSystem) (list []extent.Extent) {
 		t.Fatal(err)
 	}
 	r := &inodeReader{f: f}
+	numbers := []int64{int64(le.Uint32(f.sb[0x280:]))}
 	for number := int64(1); number < f.sb.firstInode(); number++ {
+		numbers = append(numbers, number)
+	}
+	for _, number := range numbers {
+		if number == 0 {
+			continue
+		}
 		in, err := r.read(number)
 		if err != nil || in.links() == 0 || !in.mapped() {
 			continue // most are not in use
