@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // TestFixture reads a volume that partclone 0.3.47 saved and restored.
@@ -12,18 +14,18 @@ func TestFixture(t *testing.T) {
 	if _, statErr := os.Stat(stream); err != nil || statErr != nil {
 		t.Skip("the fixtures are not here")
 	}
-	tool(t, "zstd")
-	tool(t, "partclone.restore")
+	fstest.Tool(t, "zstd")
+	fstest.Tool(t, "partclone.restore")
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "volume")
-	run(t, "sh", "-c", "truncate -s 117440512 "+path+" && zstd -dcq "+stream+" | partclone.restore -C -s - -O "+path+" -L /dev/null")
+	fstest.Run(t, "sh", "-c", "truncate -s 117440512 "+path+" && zstd -dcq "+stream+" | partclone.restore -C -s - -O "+path+" -L /dev/null")
 	if err := os.Truncate(path, 117440512); err != nil {
 		t.Fatal(err)
 	}
 	f, file := openFile(t, path)
-	list := allocation(t, f)
+	list := fstest.Allocation(t, f)
 	if n := dumped(t, path, f.nodeSize); f.Info().Used != n+reserved+superblocks(f.Info()) {
 		t.Errorf("%d bytes in use, dump-tree has %d", f.Info().Used, n)
 	}
-	judge(t, copyAllocated(t, file, list), "no", nil)
+	judge(t, fstest.CopyAllocated(t, file, list), "", nil)
 }

@@ -7,22 +7,12 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
-	"os"
 	"strings"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
-
-func load(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // place is the first copy of a logical address.
 func (f *fileSystem) place(logical uint64) int64 {
@@ -30,18 +20,17 @@ func (f *fileSystem) place(logical uint64) int64 {
 	return c.copies[0] + int64(logical-c.logical)
 }
 
-// used opens a volume and collects its allocation.
-func used(p []byte, sums func(uint16) checksum) (int64, error) {
-	f, err := open(bytes.NewReader(p), int64(len(p)), sums)
-	if err != nil {
-		return 0, err
-	}
-	list, err := extent.Collect(f.Allocated())
-	return extent.Total(list), err
-}
-
 // anySum takes every checksum for right.
 func anySum(uint16) checksum { return func([]byte) bool { return true } }
+
+// trusting is Open that takes every checksum for right.
+func trusting(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
+	f, err := open(r, size, anySum)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
 
 // seal gives a superblock its CRC32C.
 func seal(sb []byte) {
@@ -60,22 +49,13 @@ func TestOther(t *testing.T) {
 // change may make the allocation smaller without an error.
 func TestDamage(t *testing.T) {
 	path := makeVolume(t, 40, "--mixed -n 4096 -m single -d single")
-	p := load(t, path)
+	p := fstest.Load(t, path)
 	f, _ := openFile(t, path)
-	want := f.Info().Used
 	damage := func(what string, from, n, step int64) {
 		for off := from; off < from+n; off += step {
-			p[off] ^= 0x5A
-			if got, err := used(p, checksumOf); err == nil && got < want {
-				t.Errorf("%s damaged at byte %d: %d bytes in use, %d before, and no error", what, off, got, want)
-			} else if e := new(filesystem.FormatError); err != nil && !errors.As(err, &e) && !errors.Is(err, filesystem.ErrFormat) {
-				t.Errorf("%s damaged at byte %d: %v", what, off, err)
-			}
+			fstest.Damage(t, Open, p, what, off, 1)
 			// Even with checksums that fit, as a faulty program would leave them.
-			if got, err := used(p, anySum); err == nil && got < want {
-				t.Errorf("%s changed at byte %d: %d bytes in use, %d before, and no error", what, off, got, want)
-			}
-			p[off] ^= 0x5A
+			fstest.Damage(t, trusting, p, what+", its checksum right,", off, 1)
 		}
 	}
 	damage("superblock", superOffset, superSize, 1)
@@ -97,7 +77,7 @@ func TestDamage(t *testing.T) {
 // TestSecondCopy damages one copy of every tree block that is DUP.
 func TestSecondCopy(t *testing.T) {
 	path := makeVolume(t, 128, "")
-	p, want := load(t, path), int64(0)
+	p, want := fstest.Load(t, path), int64(0)
 	f, _ := openFile(t, path)
 	want = f.Info().Used
 	for _, c := range f.chunks {
@@ -105,14 +85,14 @@ func TestSecondCopy(t *testing.T) {
 			clear(p[c.copies[0] : c.copies[0]+int64(c.length)])
 		}
 	}
-	if got, err := used(p, checksumOf); err != nil || got != want {
+	if got, err := fstest.Used(Open, p); err != nil || got != want {
 		t.Errorf("without first copies: %d bytes, %v; want %d", got, err, want)
 	}
 }
 
 func TestRefused(t *testing.T) {
 	path := makeVolume(t, 128, "")
-	whole := load(t, path)
+	whole := fstest.Load(t, path)
 	tests := []struct {
 		name  string
 		off   int
@@ -155,7 +135,7 @@ func TestRefused(t *testing.T) {
 // TestMirror: a mirror of a later transaction makes the volume doubtful, any
 // other mirror does not.
 func TestMirror(t *testing.T) {
-	p := load(t, makeVolume(t, 128, ""))
+	p := fstest.Load(t, makeVolume(t, 128, ""))
 	const at = 64 << 20
 	mirror := p[at : at+superSize]
 	good := bytes.Clone(mirror)
@@ -184,8 +164,8 @@ func TestMirror(t *testing.T) {
 
 func TestDevices(t *testing.T) {
 	path, second := makeVolume(t, 128, ""), makeVolume(t, 128, "")
-	run(t, "mkfs.btrfs", "-q", "-f", path, second)
-	p := load(t, path)
+	fstest.Run(t, "mkfs.btrfs", "-q", "-f", path, second)
+	p := fstest.Load(t, path)
 	if _, err := Open(bytes.NewReader(p), int64(len(p))); err == nil || !strings.Contains(err.Error(), "file system of 2 devices") {
 		t.Errorf("two devices: %v", err)
 	}
@@ -194,12 +174,12 @@ func TestDevices(t *testing.T) {
 // TestMetadataUUID: nodes carry another UUID than the file system.
 func TestMetadataUUID(t *testing.T) {
 	path := makeVolume(t, 128, "")
-	run(t, "btrfstune", "-f", "-m", path)
+	fstest.Run(t, "btrfstune", "-f", "-m", path)
 	f, file := openFile(t, path)
 	if f.sb.incompat()&incompatMetadataUUID == 0 {
 		t.Error("btrfstune changed nothing")
 	}
-	judge(t, copyAllocated(t, file, allocation(t, f)), "no", nil)
+	judge(t, fstest.CopyAllocated(t, file, fstest.Allocation(t, f)), "", nil)
 }
 
 func TestChecksums(t *testing.T) {
@@ -223,11 +203,11 @@ func TestChecksums(t *testing.T) {
 		}
 	}
 	b2, sha := blake2b256(long[:128]), sha256.Sum256(nil)
-	if !strings.HasPrefix(run(t, "b2sum", "-l", "256", writeTemp(t, long[:128])), hex.EncodeToString(b2[:])) {
+	if !strings.HasPrefix(fstest.Run(t, "b2sum", "-l", "256", writeTemp(t, long[:128])), hex.EncodeToString(b2[:])) {
 		t.Error("128 bytes: b2sum differs")
 	}
 	b2 = blake2b256(long)
-	if !strings.HasPrefix(run(t, "b2sum", "-l", "256", writeTemp(t, long)), hex.EncodeToString(b2[:])) || sha[0] != 0xE3 {
+	if !strings.HasPrefix(fstest.Run(t, "b2sum", "-l", "256", writeTemp(t, long)), hex.EncodeToString(b2[:])) || sha[0] != 0xE3 {
 		t.Error("5100 bytes: b2sum differs")
 	}
 }
@@ -315,28 +295,11 @@ func FuzzOpen(f *testing.F) {
 	for _, args := range []string{"--mixed -n 4096 -m single -d single", "-n 4096", "-n 4096 -O ^skinny-metadata"} {
 		f.Add(packed(f, makeVolume(f, 128, args)))
 	}
-	if os.Getuid() == 0 {
-		f.Add(packed(f, crashed(f, "-n 4096")))
+	if path, ok := crashed(f, "-n 4096"); ok {
+		f.Add(packed(f, path))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		v := unpack(p)
-		opened, err := open(v, v.size, anySum)
-		if err != nil {
-			return
-		}
-		var list []extent.Extent
-		for e, err := range opened.Allocated() {
-			if err != nil {
-				return
-			}
-			list = append(list, e)
-		}
-		info := opened.Info()
-		if err := extent.Validate(list, info.Size); err != nil {
-			t.Fatal(err)
-		}
-		if info.Size > v.size {
-			t.Fatalf("%d bytes on a volume of %d", info.Size, v.size)
-		}
+		fstest.Hostile(t, func(_ io.ReaderAt, size int64) (filesystem.FileSystem, error) { return trusting(v, size) }, p, v.size)
 	})
 }

@@ -3,16 +3,8 @@ package btrfs
 import (
 	"os"
 	"testing"
+
+	"doppel.live/internal/filesystem/fstest"
 )
 
-// TestMain puts the volumes into memory where there is a place for it: the
-// matrix makes and syncs some hundred of them.
-func TestMain(m *testing.M) {
-	if dir, err := os.MkdirTemp("/dev/shm", "doppel-btrfs"); err == nil {
-		os.Setenv("TMPDIR", dir)
-		code := m.Run()
-		os.RemoveAll(dir)
-		os.Exit(code)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(fstest.Main(m)) }
