@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
 	"doppel.live/internal/filesystem/fstest"
 )
@@ -38,9 +37,8 @@ func TestMounted(t *testing.T) {
 		f.Write(make([]byte, 300_000))
 		f.Sync()
 		f.Close()
-		copied := filepath.Join(t.TempDir(), "mounted")
-		fstest.Run(t, "cp", "--sparse=always", path, copied)
-		fstest.Run(t, "umount", dir)
+		copied := fstest.CopyMounted(t, path)
+		fstest.Unmount(t, dir)
 		if opened, _ := fstest.Open(t, copied, Open); opened.Info().State != filesystem.Recovery {
 			t.Errorf("%q: state %q while it is mounted", args, opened.Info().State)
 		}
@@ -53,11 +51,12 @@ func TestMounted(t *testing.T) {
 // TestRoundTheLog lets a small log go round several times: wherever it ends,
 // it is clean behind an unmount and not before.
 func TestRoundTheLog(t *testing.T) {
-	for _, args := range []string{"-l size=6m", "-l size=8m,su=64k"} {
-		cycles := roundTheLog(t, args)
-		if len(cycles) < 3 {
-			t.Errorf("%q: the log went round in cycles %v only", args, cycles)
-		}
+	for _, args := range []string{"-l size=6m" + smallLog, "-l size=8m,su=64k" + smallLog} {
+		t.Run(args, func(t *testing.T) {
+			if cycles := roundTheLog(t, args); len(cycles) < 3 {
+				t.Errorf("the log went round in cycles %v only", cycles)
+			}
+		})
 	}
 }
 
@@ -78,8 +77,8 @@ func roundTheLog(t *testing.T, args string) map[uint32]bool {
 				fstest.Run(t, "sync", "-f", dir)
 			}
 		}
-		before := fstest.Load(t, path)
-		fstest.Run(t, "umount", dir)
+		before := fstest.Load(t, fstest.CopyMounted(t, path))
+		fstest.Unmount(t, dir)
 		after := fstest.Load(t, path)
 		for i, p := range [][]byte{before, after} {
 			f, err := open(bytes.NewReader(p), int64(len(p)))
@@ -111,7 +110,7 @@ func TestDamage(t *testing.T) {
 		path := makeVolume(t, 40, args)
 		if dir, ok := fstest.Mount(t, path, ""); ok {
 			churn(t, dir)
-			fstest.Run(t, "umount", dir)
+			fstest.Unmount(t, dir)
 		}
 		p := fstest.Load(t, path)
 		f, err := open(bytes.NewReader(p), int64(len(p)))
@@ -202,22 +201,6 @@ func FuzzOpen(f *testing.F) {
 		p := bytes.Clone(whole)
 		copy(p, head)
 		copy(p[min(int(off), len(p)):], change)
-		opened, err := Open(bytes.NewReader(p), int64(len(p)))
-		if err != nil {
-			return
-		}
-		var list []extent.Extent
-		for e, err := range opened.Allocated() {
-			if err != nil {
-				return
-			}
-			list = append(list, e)
-		}
-		if err := extent.Validate(list, opened.Info().Size); err != nil {
-			t.Fatal(err)
-		}
-		if extent.Total(list) != opened.Info().Used || opened.Info().Size > int64(len(p)) {
-			t.Fatalf("%+v, extents hold %d of %d", opened.Info(), extent.Total(list), len(p))
-		}
+		fstest.Hostile(t, Open, p, int64(len(p)))
 	})
 }

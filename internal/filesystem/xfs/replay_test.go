@@ -44,12 +44,12 @@ var crashes = []struct {
 	{"reverse mapping, 1k, not flushed", 72, "-m rmapbt=1 -b size=1024", "", unflushed},
 	{"directories of 64k, 1k", 72, "-b size=1024 -n size=65536 -d agcount=1", "", flushed},
 	{"no reflink, no finobt, no sparse inodes", 72, "-m reflink=0,finobt=0,inobtcount=0,bigtime=0 -i sparse=0", "", flushed},
-	{"no finobt, not flushed", 72, "-m finobt=0,inobtcount=0 -l size=6m", "", unflushed},
+	{"no finobt, not flushed", 72, "-m finobt=0,inobtcount=0,rmapbt=0 -i nrext64=0 -l size=6m", "", unflushed},
 	{"large records", 72, "-l size=20m -d agcount=1", ",logbsize=256k", flushed},
-	{"log with stripes", 72, "-l su=64k,size=8m -d agcount=2", "", flushed},
+	{"log with stripes", 72, "-l su=64k,size=8m -d agcount=2" + smallLog, "", flushed},
 	{"log with stripes of 256k, not flushed", 72, "-l su=256k,size=20m -d agcount=2", "", unflushed},
 	{"log with stripes of 4k, inodes of 2048, copied", 72, "-l su=4k,size=16m -d agcount=2 -i size=2048,nrext64=1", "", copied},
-	{"sectors of 4096", 72, "-s size=4096 -l size=6m", "", flushed},
+	{"sectors of 4096", 72, "-s size=4096 -l size=6m" + smallLog, "", flushed},
 	{"sectors of 2048, 2k, not flushed", 72, "-s size=2048 -b size=2048 -m rmapbt=1", "", unflushed},
 	{"many groups", 256, "-d agcount=16", "", unflushed},
 	{"64k", 400, "-b size=65536 -d agcount=1", "", flushed},
@@ -152,12 +152,10 @@ func crash(t *testing.T, mib int64, args, options string, how cut, rounds int) s
 	case unflushed:
 		fstest.Run(t, "xfs_io", "-x", "-c", "shutdown", dir)
 	case copied:
-		out := filepath.Join(t.TempDir(), "copied")
-		fstest.Run(t, "cp", "--sparse=always", path, out)
-		path = out
+		path = fstest.CopyMounted(t, path)
 	}
 	open.Close()
-	fstest.Run(t, "umount", dir)
+	fstest.Unmount(t, dir)
 	return path
 }
 
@@ -169,7 +167,7 @@ func recoverVolume(t *testing.T, path string) (map[string]string, error) {
 	if out, err := exec.Command("mount", "-t", "xfs", "-o", "loop,nouuid", path, dir).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("mount: %w: %s", err, bytes.TrimSpace(out))
 	}
-	defer fstest.Run(t, "umount", dir)
+	defer fstest.Unmount(t, dir)
 	return tree(dir)
 }
 
@@ -292,11 +290,12 @@ func sameAfterRecovery(t *testing.T, path string) (files map[string]string) {
 }
 
 func TestReplay(t *testing.T) {
-	behind, lost := 0, 0
+	ran, behind, lost := 0, 0, 0
 	for _, tt := range crashes {
 		t.Run(tt.name, func(t *testing.T) {
 			path := crash(t, tt.mib, tt.args, tt.options, tt.cut, 2)
 			want := sameAfterRecovery(t, path)
+			ran++
 			// What the trees on the volume say is not enough.
 			opened, file := fstest.Open(t, path, Open)
 			list := withoutLog(t, path)
@@ -311,8 +310,8 @@ func TestReplay(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("in %d of %d cases the log knew of blocks that the volume took for free", behind, len(crashes))
-	if !t.Failed() && (behind == 0 || lost == 0) {
+	t.Logf("in %d of %d cases the log knew of blocks that the volume took for free", behind, ran)
+	if !t.Failed() && ran > 5 && (behind == 0 || lost == 0) {
 		t.Error("in no case files were lost without the log")
 	}
 }
@@ -320,49 +319,52 @@ func TestReplay(t *testing.T) {
 // TestReplayRoundTheLog cuts a small log wherever it is, so that what must be
 // replayed goes across its end.
 func TestReplayRoundTheLog(t *testing.T) {
-	for _, args := range []string{"-l size=6m -d agcount=2", "-l size=8m,su=64k -d agcount=1"} {
-		path := makeVolume(t, 100, args)
-		dir, ok := fstest.Mount(t, path, "")
-		if !ok {
-			t.Skip("cannot mount")
-		}
-		across, split := 0, 0
-		for round := range 5 {
-			for i := range 1000 {
-				name := filepath.Join(dir, fmt.Sprint("link", i))
-				os.Remove(name)
-				os.Symlink(strings.Repeat("x", 900+round), name)
-				if i%100 == 50 {
-					punched(rand.New(rand.NewPCG(uint64(i), 2)), filepath.Join(dir, fmt.Sprint("punched", i)), int64(20+10*round))
-					fstest.Run(t, "xfs_io", "-c", "fsync", dir)
-				}
+	for _, args := range []string{"-l size=6m -d agcount=2" + smallLog, "-l size=8m,su=64k -d agcount=1" + smallLog} {
+		t.Run(args, func(t *testing.T) { replayRoundTheLog(t, args) })
+	}
+}
+
+func replayRoundTheLog(t *testing.T, args string) {
+	path := makeVolume(t, 100, args)
+	dir, ok := fstest.Mount(t, path, "")
+	if !ok {
+		t.Skip("cannot mount")
+	}
+	across, split := 0, 0
+	for round := range 5 {
+		for i := range 1000 {
+			name := filepath.Join(dir, fmt.Sprint("link", i))
+			os.Remove(name)
+			os.Symlink(strings.Repeat("x", 900+round), name)
+			if i%100 == 50 {
+				punched(rand.New(rand.NewPCG(uint64(i), 2)), filepath.Join(dir, fmt.Sprint("punched", i)), int64(20+10*round))
+				fstest.Run(t, "xfs_io", "-c", "fsync", dir)
 			}
-			copied := filepath.Join(t.TempDir(), "copied")
-			fstest.Run(t, "cp", "--sparse=always", path, copied)
-			f, err := open(bytes.NewReader(fstest.Load(t, copied)), 100<<20)
+		}
+		copied := fstest.CopyMounted(t, path)
+		f, err := open(bytes.NewReader(fstest.Load(t, copied)), 100<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := f.logEnd.last.tail(); at != f.logEnd.head; {
+			r, err := f.log.record(at)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for at := f.logEnd.last.tail(); at != f.logEnd.head; {
-				r, err := f.log.record(at)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if r.at+r.length > f.log.blocks {
-					split++
-				}
-				at = r.end(&f.log)
+			if r.at+r.length > f.log.blocks {
+				split++
 			}
-			if f.logEnd.last.tail().cycle != f.logEnd.head.cycle {
-				across++
-				sameAfterRecovery(t, copied)
-			}
-			os.Remove(copied)
+			at = r.end(&f.log)
 		}
-		fstest.Run(t, "umount", dir)
-		t.Logf("%q: %d of 5 logs go across the end, %d with a record that lies on both sides", args, across, split)
-		if across == 0 {
-			t.Errorf("%q: no log goes across the end", args)
+		if f.logEnd.last.tail().cycle != f.logEnd.head.cycle {
+			across++
+			sameAfterRecovery(t, copied)
 		}
+		os.Remove(copied)
+	}
+	fstest.Unmount(t, dir)
+	t.Logf("%d of 5 logs go across the end, %d with a record that lies on both sides", across, split)
+	if across == 0 {
+		t.Error("no log goes across the end")
 	}
 }

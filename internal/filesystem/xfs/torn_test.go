@@ -41,7 +41,7 @@ func unwrite(f *fileSystem, p []byte, at place, n int64) {
 // blocks of what was under way and others not. The kernel cuts the log off
 // there, and so do we.
 func TestTorn(t *testing.T) {
-	path := crash(t, 72, "-l size=6m -d agcount=2", "", flushed, 3)
+	path := crash(t, 72, "-l size=6m -d agcount=2"+smallLog, "", flushed, 3)
 	whole := fstest.Load(t, path)
 	f, err := open(bytes.NewReader(whole), int64(len(whole)))
 	if err != nil {

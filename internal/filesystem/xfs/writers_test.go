@@ -1,8 +1,6 @@
 package xfs
 
 import (
-	"doppel.live/internal/filesystem/fstest"
-
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,6 +9,8 @@ import (
 	"regexp"
 	"sync"
 	"testing"
+
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // TestReplayUnderWrites cuts while files are written: records are under way.
@@ -98,7 +98,7 @@ func TestReplayUnderWrites(t *testing.T) {
 	}
 	close(stop)
 	writers.Wait()
-	fstest.Run(t, "umount", dir)
+	fstest.Unmount(t, dir)
 	t.Logf("%d intents were not done when the volumes were cut", intents)
 }
 

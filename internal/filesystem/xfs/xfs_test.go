@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"doppel.live/internal/extent"
@@ -39,9 +38,9 @@ var cases = []struct {
 	{"version 4, case folded", 64, "-m crc=0 -n version=ci"},
 	{"1k", 64, "-b size=1024"},
 	{"2k", 64, "-b size=2048"},
-	{"8k", 64, "-b size=8192"},
-	{"16k", 100, "-b size=16384"},
-	{"64k", 400, "-b size=65536"},
+	{"8k", 128, "-b size=8192"},
+	{"16k", 240, "-b size=16384"},
+	{"64k", 900, "-b size=65536"},
 	{"no reflink", 64, "-m reflink=0"},
 	{"rmapbt", 64, "-m rmapbt=1"},
 	{"rmapbt, 1k", 64, "-m rmapbt=1 -b size=1024"},
@@ -56,20 +55,25 @@ var cases = []struct {
 	{"one group", 64, "-d agcount=1"},
 	{"short last group", 101, "-d agsize=24m"},
 	{"volume larger than the file system", 101, "-d size=70m"},
-	{"small log", 64, "-l size=9m"},
+	{"small log", 64, "-l size=9m" + smallLog},
 	{"large log", 300, "-l size=70m"},
-	{"log in group 1", 120, "-d agcount=4 -l agnum=1,size=8m"},
+	{"log in group 1", 120, "-d agcount=4 -l agnum=1,size=8m" + smallLog},
 	{"log with stripes", 64, "-l su=64k"},
 	{"log with large stripes", 100, "-l su=256k"},
 	{"striped", 100, "-d su=64k,sw=4"},
 	{"sectors of 4096", 64, "-s size=4096"},
 	{"sectors of 2048, 2k", 64, "-s size=2048 -b size=2048"},
-	{"sectors of 32768, 32k", 300, "-s size=32768 -b size=32768"},
+	{"sectors of 32768, 32k", 600, "-s size=32768 -b size=32768"},
 	{"large directory blocks", 64, "-n size=65536"},
 }
 
+// smallLog leaves out what mkfs.xfs since 6.5 or so turns on by itself, and for
+// which it wants a log of 12 MiB at least.
+const smallLog = " -m rmapbt=0 -i nrext64=0"
+
 // makeVolume runs mkfs.xfs on a new file, which gets a few files by a
-// prototype so that volumes which cannot be mounted are not empty.
+// prototype so that volumes which cannot be mounted are not empty. The test is
+// skipped where this mkfs.xfs refuses the parameters; without any it may not.
 func makeVolume(t testing.TB, mib int64, args string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -96,8 +100,17 @@ func makeVolume(t testing.TB, mib int64, args string) string {
 	if err := os.WriteFile(filepath.Join(dir, "proto"), proto.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	words := []string{"mkfs.xfs", "--unsupported", "-q", "-f", "-L", "Tëst", "-p", filepath.Join(dir, "proto")}
-	fstest.Run(t, append(append(words, strings.Fields(args)...), path)...)
+	// What follows a comma would be an option of -p, and the directory may have one in its name.
+	words := append([]string{"--unsupported", "-q", "-f", "-L", "Tëst", "-p", "proto"}, strings.Fields(args)...)
+	mkfs := exec.Command(fstest.Tool(t, "mkfs.xfs"), append(words, path)...)
+	mkfs.Dir = dir
+	if out, err := mkfs.CombinedOutput(); err != nil {
+		reason, _, _ := bytes.Cut(out, []byte("\n"))
+		if args == "" {
+			t.Fatalf("mkfs.xfs: %v\n%s", err, out)
+		}
+		t.Skipf("mkfs.xfs %s: %v: %s", args, err, reason)
+	}
 	return path
 }
 
@@ -171,7 +184,7 @@ func TestMatrix(t *testing.T) {
 			if dir, ok := fstest.Mount(t, path, ""); ok {
 				churn(t, dir)
 				want = fstest.TreeSums(t, dir)
-				fstest.Run(t, "umount", dir)
+				fstest.Unmount(t, dir)
 				mounted++
 			}
 			opened, file := fstest.Open(t, path, Open)
@@ -201,7 +214,7 @@ func TestMatrix(t *testing.T) {
 			if !maps.Equal(fstest.TreeSums(t, dir), want) {
 				t.Errorf("the files of the copy (of %d) are not the same", len(want))
 			}
-			fstest.Run(t, "umount", dir)
+			fstest.Unmount(t, dir)
 		})
 	}
 	t.Logf("%d of %d were mounted", mounted, len(cases))
@@ -211,37 +224,43 @@ func TestMatrix(t *testing.T) {
 // partclone. That is the superblock's, which takes for free what the trees and
 // free lists of free space may give back: the blocks of the lists, and those of
 // the trees but their roots. They hold no files, but what is in use they are.
+// Since 0.3.36, perhaps before, it counts the blocks of trees in use as well.
 // partclone sleeps for seconds: all of it runs at the same time.
 func TestAgainstPartclone(t *testing.T) {
 	fstest.Tool(t, "partclone.xfs")
-	var wg sync.WaitGroup
 	for _, tt := range cases {
 		if !strings.Contains(tt.name, "default") && !strings.Contains(tt.name, "1k") && !strings.Contains(tt.name, "version 4") && !strings.Contains(tt.name, "group") {
 			continue
 		}
-		path := makeVolume(t, tt.mib, tt.args)
-		if dir, ok := fstest.Mount(t, path, ""); ok {
-			churn(t, dir)
-			fstest.Run(t, "umount", dir)
-		}
-		opened, _ := fstest.Open(t, path, Open)
-		info := opened.Info()
-		_, listed, trees := freeByXFS(t, path)
-		wg.Go(func() {
-			out, err := exec.Command("partclone.xfs", "-c", "-d", "-s", path, "-O", "/dev/null", "-L", "/dev/null", "-B", "-F").CombinedOutput()
-			if err != nil {
-				t.Errorf("%s: partclone.xfs: %v %s", tt.name, err, bytes.TrimSpace(out))
-				return
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := makeVolume(t, tt.mib, tt.args)
+			if dir, ok := fstest.Mount(t, path, ""); ok {
+				churn(t, dir)
+				fstest.Unmount(t, dir)
 			}
-			m := regexp.MustCompile(`Space in use: .* = (\d+) Blocks`).FindSubmatch(out)
-			if m == nil {
-				t.Errorf("%s: partclone.xfs prints no used blocks: %s", tt.name, out)
-				return
-			}
-			if blocks, _ := strconv.ParseInt(string(m[1]), 10, 64); (blocks+listed+trees)*info.BlockSize != info.Used {
-				t.Errorf("%s: %d blocks in use, partclone says %d, %d are in free lists, %d in trees", tt.name, info.Used/info.BlockSize, blocks, listed, trees)
+			opened, _ := fstest.Open(t, path, Open)
+			ours := opened.Info().Used / opened.Info().BlockSize
+			_, listed, trees := freeByXFS(t, path)
+			blocks, version := usedByPartclone(t, path)
+			with, without := blocks+listed == ours, blocks+listed+trees == ours
+			if version <= 23 && !without || version >= 36 && !with || !with && !without {
+				t.Errorf("%d blocks in use, partclone 0.3.%d says %d, %d are in free lists, %d in trees", ours, version, blocks, listed, trees)
 			}
 		})
 	}
-	wg.Wait()
+}
+
+// usedByPartclone is how many blocks partclone 0.3.VERSION counts.
+func usedByPartclone(t *testing.T, path string) (blocks, version int64) {
+	t.Helper()
+	out := fstest.Run(t, "partclone.xfs", "-c", "-d", "-s", path, "-O", "/dev/null", "-L", "/dev/null", "-B", "-F")
+	used := regexp.MustCompile(`Space in use: .* = (\d+) Blocks`).FindStringSubmatch(out)
+	v := regexp.MustCompile(`Partclone v0\.3\.(\d+)`).FindStringSubmatch(out)
+	if used == nil || v == nil {
+		t.Fatalf("partclone.xfs prints no version or no used blocks: %s", out)
+	}
+	blocks, _ = strconv.ParseInt(used[1], 10, 64)
+	version, _ = strconv.ParseInt(v[1], 10, 64)
+	return blocks, version
 }
