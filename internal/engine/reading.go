@@ -95,6 +95,9 @@ func (s *scoop) read(r io.ReaderAt) {
 	for _, e := range s.wanted {
 		b := s.data(e)
 		n, err := r.ReadAt(b, e.Offset)
+		if n < len(b) {
+			n, err = readSmall(r, b, e.Offset, n)
+		}
 		if n == len(b) {
 			continue
 		}
@@ -104,6 +107,25 @@ func (s *scoop) read(r io.ReaderAt) {
 		s.failed, s.failure = e, &readError{e.Offset + int64(n), err}
 		return
 	}
+}
+
+// small is how much is read at once to find the place that cannot be read: a
+// large read past the page cache fails as a whole.
+const small = 64 << 10
+
+// readSmall reads b, of which n bytes are there already, in small pieces. It
+// gives how many bytes are there then.
+func readSmall(r io.ReaderAt, b []byte, off int64, n int) (int, error) {
+	for n < len(b) {
+		m, err := r.ReadAt(b[n:min(n+small, len(b))], off+int64(n))
+		if n += m; err != nil {
+			return n, err
+		}
+		if m == 0 {
+			return n, io.EOF
+		}
+	}
+	return n, nil
 }
 
 // readAhead reads the extents of a volume ahead of the caller of next.

@@ -41,9 +41,9 @@ Options:
                     Clonezilla (default: default)
   --split SIZE      cut volumes into files of at most SIZE: 4G, 2000M, or none
                     (default: none, but 4G on FAT where one could get too long)
-  --rescue          the disk fails: read around what cannot be read, large pieces
-                    first, and fill what is lost with markers. The image names
-                    the files that are damaged; the exit status is 4 then. Until
+  --rescue          the disk fails: read around what cannot be read, in large
+                    pieces first, and fill what is lost with markers. The image
+                    names the damaged files; the exit status is 4 then. Until
                     the image is whole, what was read lies in IMAGE.rescue
   --resume          go on with a rescue that was interrupted
   --retries N       try bad sectors N times more (default: 1)

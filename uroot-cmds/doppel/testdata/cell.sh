@@ -5,6 +5,11 @@
 #
 # FOLDER/images is /run/images.
 set -eu
+# Mounts of loop devices that this namespace inherited would keep those devices
+# busy for everybody else.
+sed -n 's/^\/dev\/loop[^ ]* \([^ ]*\) .*/\1/p' /proc/self/mounts | while read -r mounted; do
+	umount -l "$mounted" 2>/dev/null || true
+done
 folder=$1 first=$2 second=$3
 shift 3
 new=$folder/cell
