@@ -33,8 +33,12 @@ func Unmount(t testing.TB, dir string) {
 	t.Helper()
 	const pause, attempts = 100 * time.Millisecond, 1800
 	device, source := mounted("/proc/self/mountinfo", dir, "")
-	backing := filepath.Join("/sys/block", filepath.Base(source), "loop/backing_file")
-	file, _ := os.ReadFile(backing) // empty where it is no loop device
+	loop := filepath.Join("/sys/block", filepath.Base(source), "loop")
+	backing := filepath.Join(loop, "backing_file")
+	var file []byte // of a loop device that goes with its mount; empty for any other
+	if clear, _ := os.ReadFile(filepath.Join(loop, "autoclear")); strings.TrimSpace(string(clear)) == "1" {
+		file, _ = os.ReadFile(backing)
+	}
 	for n := 0; exec.Command("umount", dir).Run() != nil; n++ {
 		if n == attempts {
 			Run(t, "umount", dir)
