@@ -100,6 +100,8 @@ func TestNohup(t *testing.T) {
 		cmd := l.process("save", l.path("long.img"), "lab", "--json")
 		if nohup {
 			cmd.Args, cmd.Path = append([]string{"nohup"}, cmd.Args...), l.find("nohup")
+		} else { // whatever this test itself was started by
+			cmd.Args, cmd.Path = append([]string{"env", "--default-signal=HUP"}, cmd.Args...), l.find("env")
 		}
 		out, err := cmd.StdoutPipe()
 		if err != nil {
