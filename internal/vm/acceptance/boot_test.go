@@ -32,8 +32,7 @@ func TestBoots(t *testing.T) {
 				config.CD = l.iso
 			}
 			config.Disks = append(config.Disks, vm.Disk{Path: empty(t, "disk.img", 1<<30), Bus: "ahci", Serial: "EMPTY-0001"})
-			c := start(t, config, 6*time.Minute)
-			c.seeWithin(5*time.Minute, menu)
+			c := startToMenu(t, config, 8*time.Minute)
 			c.choose("Disks and their health")
 			c.see(`PTY-0001`)
 			c.key("q")

@@ -39,8 +39,7 @@ func (l lab) machine(t *testing.T) (config vm.Config, images, target string) {
 func TestSaveAndRestoreByMenu(t *testing.T) {
 	l := openLab(t)
 	config, images, target := l.machine(t)
-	c := start(t, config, 9*time.Minute)
-	c.seeWithin(5*time.Minute, menu)
+	c := startToMenu(t, config, 12*time.Minute)
 	c.choose("Choose where images are")
 	c.choose("/dev/vdb1")
 	c.see(`Images: .*free`)

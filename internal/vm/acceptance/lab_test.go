@@ -134,6 +134,25 @@ func start(t *testing.T, c vm.Config, limit time.Duration) *console {
 	return &console{m, t, ctx}
 }
 
+// startToMenu starts a machine and waits for the menu. QEMU's interpreter hangs
+// a machine before its kernel says anything once in some dozens of starts: then
+// it is started once more.
+func startToMenu(t *testing.T, c vm.Config, limit time.Duration) *console {
+	t.Helper()
+	first := start(t, c, limit)
+	ctx, cancel := context.WithTimeout(first.ctx, 150*time.Second)
+	defer cancel()
+	_, err := first.WaitScreen(ctx, menu)
+	if err == nil {
+		return first
+	}
+	t.Logf("no menu, started once more: %v", err)
+	first.Close()
+	second := start(t, c, limit)
+	second.seeWithin(4*time.Minute, menu)
+	return second
+}
+
 // see waits until the serial terminal shows the expression: a minute or two,
 // which is long for a page and short for a job.
 func (c *console) see(expr string) []string {
