@@ -34,7 +34,7 @@ internal/inventory
 internal/filesystem/probe internal/partclone internal/qcow2
 internal/filesystem/ext internal/filesystem/xfs internal/filesystem/btrfs internal/filesystem/exfat internal/filesystem/fat internal/filesystem/ntfs internal/filesystem/f2fs internal/filesystem/hfsplus internal/filesystem/apfs internal/filesystem/ufs internal/partition internal/blockdev
 internal/store/dir internal/store/memory internal/rescue
-internal/filesystem internal/image internal/store
+internal/filesystem internal/image internal/store internal/store/remote
 internal/record
 internal/extent internal/progress internal/version
 `
