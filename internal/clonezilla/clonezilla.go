@@ -8,6 +8,7 @@ package clonezilla
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"doppel.live/internal/image"
@@ -39,6 +40,10 @@ type Options struct {
 	// Files are more files for the image, by name, which nobody needs for a
 	// restore: what a rescue leaves.
 	Files map[string][]byte
+	// Seals are texts by Volume.Index that are other ones where the source was
+	// written to. With them a save that is given up leaves what volumes are
+	// complete, for Resume; without them nothing.
+	Seals map[int]string
 	// Tables are the partition tables by index in Manifest.Disks. A disk
 	// without one has none.
 	Tables map[int]*partition.Table
@@ -48,6 +53,7 @@ type Options struct {
 var (
 	ErrExists     = errors.New("an image of this name is there already")
 	ErrIncomplete = errors.New("image is not complete: its saving was never finished")
+	ErrBegun      = fmt.Errorf("%w; doppel save --resume goes on with it", ErrIncomplete)
 	ErrRescue     = errors.New("a rescue that is not finished: doppel save --rescue --resume goes on with it")
 	ErrForward    = errors.New("volume can only be read from its start to its end")
 	ErrNotYet     = errors.New("not supported yet")
@@ -65,6 +71,7 @@ type Summary struct {
 	Volumes   []SummaryVolume `json:"volumes"`
 	Stored    int64           `json:"stored"` // bytes of all its files
 	Complete  bool            `json:"complete"`
+	Begun     bool            `json:"begun"`   // incomplete, and a save can go on with it
 	Damaged   int64           `json:"damaged"` // bytes of the source that could not be read
 	Problem   string          `json:"problem"` // why it is incomplete or cannot be read; "" where nothing is wrong
 }

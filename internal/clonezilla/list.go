@@ -56,6 +56,9 @@ func Summarize(s store.Store, name string) (Summary, error) {
 	}
 	if !d.committed() {
 		summary.Problem = ErrIncomplete.Error()
+		if summary.Begun = d.begun(); summary.Begun {
+			summary.Problem = ErrBegun.Error()
+		}
 		if d.foreign {
 			return summary, nil
 		}

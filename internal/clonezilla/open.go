@@ -40,6 +40,9 @@ func openDirectory(s store.Store, name string) (*directory, error) {
 	if err := d.strange(); err != nil {
 		return nil, err
 	}
+	if d.begun() {
+		return nil, fmt.Errorf("%s: %w", name, ErrBegun)
+	}
 	if !d.committed() {
 		return nil, fmt.Errorf("%s: %w", name, ErrIncomplete)
 	}

@@ -89,7 +89,7 @@ func (w *writer) writeEBR(disk int, table *partition.Table) error {
 // sectors gives bytes of a disk out of its areas, zeros where none covers them.
 func (w *writer) sectors(disk int, offset, length int64) []byte {
 	b := make([]byte, length)
-	for _, k := range w.kept[disk] {
+	for _, k := range w.areas[disk] {
 		from, to := max(offset, k.offset), min(offset+length, k.offset+int64(len(k.data)))
 		if from < to {
 			copy(b[from-offset:], k.data[from-k.offset:to-k.offset])

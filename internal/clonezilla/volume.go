@@ -38,6 +38,7 @@ type volumeWriter struct {
 	part    string       // its name
 	filled  int64        // its bytes so far
 	parts   int          // that were begun
+	files   []string     // that are whole
 	letters int          // of the names of parts; 0: the volume is one file
 	frames  *framesWriter
 	hash    *blake3.Hasher // of the present part
@@ -202,6 +203,7 @@ func (w *volumeWriter) endPart() error {
 		return err
 	}
 	w.image.sums[w.part] = [32]byte(w.hash.Sum(nil))
+	w.files = append(w.files, w.part)
 	return nil
 }
 
@@ -338,6 +340,7 @@ func (w *volumeWriter) commit() error {
 		if err := w.image.write(tailFile(*v), w.behind); err != nil {
 			return err
 		}
+		w.files = append(w.files, tailFile(*v))
 	}
 	if err := w.endPart(); err != nil {
 		return err
@@ -345,7 +348,7 @@ func (w *volumeWriter) commit() error {
 	w.image.sums[framesName(name)] = sum
 	v.File = name
 	v.Used = extent.Total(w.list) + w.tail.Length
-	return nil
+	return w.image.note(*v, append(w.files, framesName(name)))
 }
 
 // abort ends the goroutines and removes the files that have no name yet.

@@ -30,9 +30,11 @@ type writer struct {
 	manifest *image.Manifest
 	options  Options
 	sums     map[string][32]byte // BLAKE3 by file, for B3SUMS
-	kept     [][]kept            // areas by disk
+	areas    [][]kept            // contents by disk
 	volume   *volumeWriter       // the last one created
 	ended    bool                // committed or aborted
+	progress saveProgress        // what a save that is interrupted could go on with
+	left     bool                // Abort left it
 }
 
 // kept is an area of a disk with its content.
@@ -45,14 +47,18 @@ var _ image.Writer = (*writer)(nil)
 
 // Create starts an image named m.Name in s. m describes it fully; Create keeps
 // a copy, in which it fills in the names of files and the bytes in use. A
-// folder of that name must not exist. Every area, and every volume of method
+// folder of that name must not exist, or be as empty as a killed save leaves it. Every area, and every volume of method
 // Blocks and Raw, must be written before Commit.
 func Create(s store.Store, m *image.Manifest, o Options) (image.Writer, error) {
-	w := &writer{store: s, options: o, sums: make(map[string][32]byte), kept: make([][]kept, len(m.Disks))}
+	w := newWriter(s, o)
 	if err := w.describe(m); err != nil {
 		return nil, err
 	}
-	if err := s.MakeFolder(m.Name); errors.Is(err, fs.ErrExist) {
+	if err := s.MakeFolder(m.Name); errors.Is(err, fs.ErrExist) && Empty(s, m.Name) {
+		if err := sweep(s, m.Name); err != nil {
+			return nil, err
+		}
+	} else if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("%w: %s", ErrExists, m.Name)
 	} else if err != nil {
 		return nil, err
@@ -63,6 +69,25 @@ func Create(s store.Store, m *image.Manifest, o Options) (image.Writer, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// Empty tells whether there is a folder of that name with nothing in it: what
+// a save leaves that is killed as it begins.
+func Empty(s store.Store, name string) bool {
+	entries, err := s.List(name)
+	return err == nil && len(entries) == 0
+}
+
+// sweep removes what killed writers left without a name.
+func sweep(s store.Store, folder string) error {
+	if sweeper, ok := s.(store.Sweeper); ok {
+		return sweeper.Sweep(folder)
+	}
+	return nil
+}
+
+func newWriter(s store.Store, o Options) *writer {
+	return &writer{store: s, options: o, sums: make(map[string][32]byte)}
 }
 
 // describe copies the manifest and checks that an image can be made of it.
@@ -77,6 +102,8 @@ func (w *writer) describe(m *image.Manifest) error {
 	if w.manifest, err = parseManifest(data); err != nil {
 		return err
 	}
+	w.areas = make([][]kept, len(w.manifest.Disks))
+	w.progress = saveProgress{Format: 1, Disks: disksOf(m)}
 	files := make(map[string]string)
 	for _, d := range w.manifest.Disks {
 		for i := range d.Volumes {
@@ -124,7 +151,7 @@ func (w *writer) Area(disk int, area image.Area, data []byte) error {
 	}
 	d.Areas[i].File = areaFile(*d, area)
 	if len(data) <= keptArea {
-		w.kept[disk] = append(w.kept[disk], kept{area.Offset, bytes.Clone(data)})
+		w.areas[disk] = append(w.areas[disk], kept{area.Offset, bytes.Clone(data)})
 	}
 	return w.write(d.Areas[i].File, data)
 }
@@ -182,6 +209,9 @@ func (w *writer) Commit(log []byte) error {
 		}
 	}
 	if err := w.writeManifest(); err != nil {
+		return err
+	}
+	if err := w.store.Remove(w.path(fileProgress)); err != nil {
 		return err
 	}
 	// A chain of sums: Info-img-id.txt has that of clonezilla-img, which has
@@ -257,6 +287,9 @@ func (w *writer) Abort() error {
 	w.ended = true
 	if w.volume != nil {
 		w.volume.abort()
+	}
+	if w.left = w.options.Seals != nil && len(w.progress.Volumes) > 0; w.left {
+		return nil
 	}
 	return Remove(w.store, w.manifest.Name)
 }

@@ -16,8 +16,8 @@ import (
 const chunk = 4 << 20
 
 // Save reads the origins, parallel to m.Disks, into w and commits it with the
-// log, which is asked for last. When it fails, or ctx ends, nothing of the
-// image is left.
+// log, which is asked for last. When it fails, or ctx ends, nothing is left of
+// the image but what w, if it is an image.Resumed, keeps to go on with.
 func Save(ctx context.Context, m *image.Manifest, origins []*Origin, w image.Writer, log func() []byte, meter *progress.Meter) (err error) {
 	defer func() {
 		if err != nil {
@@ -47,6 +47,9 @@ func saveAll(ctx context.Context, m *image.Manifest, origins []*Origin, w image.
 			}
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	meter.Step("write the lists and sums", "", 0)
 	if err := w.Commit(log()); err != nil {
 		return placeError("lists and sums", err)
@@ -60,6 +63,11 @@ func saveVolume(ctx context.Context, d image.Disk, v image.Volume, o *Origin, li
 		return nil
 	case image.Swap:
 		meter.Step(fmt.Sprintf("save %s: swap, its UUID and label only", v.Name), v.Name, 0)
+		return nil
+	}
+	if r, ok := w.(image.Resumed); ok && r.Saved(v.Index) {
+		meter.Step(fmt.Sprintf("%s was saved before", v.Name), v.Name, v.Used)
+		meter.Add(v.Used)
 		return nil
 	}
 	meter.Step(fmt.Sprintf("save %s: %s", v.Name, how(v)), v.Name, v.Used)

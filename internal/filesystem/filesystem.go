@@ -62,3 +62,11 @@ type FileSystem interface {
 // Opener opens the format of its package on a volume of size bytes. It returns
 // an error that wraps ErrFormat where the volume holds something else.
 type Opener func(r io.ReaderAt, size int64) (FileSystem, error)
+
+// Stamped is a FileSystem that knows which bytes, beside both ends of the
+// volume, every mount for writing changes.
+type Stamped interface {
+	FileSystem
+	// Stamps gives those extents, in bytes of the volume; a few, and short.
+	Stamps() []extent.Extent
+}

@@ -191,3 +191,14 @@ type Writer interface {
 	// Abort removes everything that was written. It may be called after Commit, to no effect.
 	Abort() error
 }
+
+// Resumed is a Writer that may go on with an image whose saving was
+// interrupted, and leave one that is.
+type Resumed interface {
+	Writer
+	// Saved tells whether the volume of that index is complete already and
+	// must not be created again.
+	Saved(index int) bool
+	// Kept tells, after Abort, whether complete volumes were left to go on with.
+	Kept() bool
+}

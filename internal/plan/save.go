@@ -35,6 +35,7 @@ type SaveInput struct {
 	Free     int64    // bytes; -1 unknown
 	Rescue   bool     // a failing disk
 	Spool    int64    // bytes that the rescue needs until the image is whole
+	Saved    []int    // indexes of volumes that an interrupted save has saved
 	Problem  string   // why the place cannot take an image of that name; ""
 	Ratio    float64  // of stored to read bytes, measured on a sample; 0 unknown
 	Rate     float64  // bytes per second, measured on the same sample; 0 unknown
@@ -81,12 +82,17 @@ func NewSave(in SaveInput) *Save {
 			if v.Method == image.Absent {
 				continue
 			}
-			p.Steps = append(p.Steps, Step{
-				Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, Size: v.Size, Bytes: v.Used, Reason: v.Reason, Index: v.Index,
-			})
-			p.Bytes += v.Used
+			step := Step{Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, Size: v.Size, Bytes: v.Used, Reason: v.Reason, Index: v.Index}
+			if slices.Contains(in.Saved, v.Index) {
+				step.Bytes, step.Reason = 0, "was saved before"
+			}
+			p.Steps = append(p.Steps, step)
+			p.Bytes += step.Bytes
 			p.inUse(v, d, src, in)
 		}
+	}
+	if len(in.Saved) > 0 {
+		p.Warnings = append(p.Warnings, "volumes that were saved before are taken as they are: the source must not have been written to since")
 	}
 	if len(p.Steps) == 0 && !in.Manifest.WholeDisk {
 		p.Refusals = append(p.Refusals, "nothing is left to save: leave out less")

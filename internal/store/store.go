@@ -44,6 +44,13 @@ type Store interface {
 	ReadOnly() bool
 }
 
+// Sweeper is a Store in which objects that were neither committed nor aborted,
+// since their writer was killed, take room.
+type Sweeper interface {
+	// Sweep removes all of them in a folder, those of living writers too.
+	Sweep(folder string) error
+}
+
 // Object is an object being written. It ends with Commit or Abort.
 type Object interface {
 	io.Writer

@@ -63,6 +63,7 @@ type summary struct {
 	Volumes   []savedVolume `json:"volumes"`
 	Stored    int64         `json:"stored"` // bytes
 	Complete  bool          `json:"complete"`
+	Begun     bool          `json:"begun"` // a save can go on with it
 	Problem   string        `json:"problem"`
 }
 

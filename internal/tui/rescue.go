@@ -19,7 +19,7 @@ func (m *Menu) rescue() error {
 			s.disk, err = m.chooseFailing()
 			return err
 		},
-		func() error { return m.rescueGoOn(&s) },
+		func() error { return m.goOn(&s) },
 		func() error { return m.saveWhat(&s) },
 		func() error { return m.saveParts(&s) },
 		func() error { return m.saveName(&s) },
@@ -70,18 +70,24 @@ func rank(d disk) int {
 	return 1
 }
 
-// rescueGoOn asks whether to go on with a rescue that was begun, if there is any.
-func (m *Menu) rescueGoOn(s *saving) error {
+// goOn asks whether to go on with a save or a rescue that was begun and
+// interrupted, if there is any.
+func (m *Menu) goOn(s *saving) error {
 	t := m.Text
 	var list imageList
 	if err := m.query(&list, "doppel", "images", "--json"); errors.Is(err, ErrBack) || errors.Is(err, ErrClosed) {
 		return err
 	}
 	s.resume = false
-	page := Page{Title: t.RescueGoOn.Title, Help: t.RescueGoOn.Help, Items: []Item{{Cells: []string{t.ItemNewRescue}}}}
+	text, fresh := t.SaveGoOn, t.ItemNewSave
+	if s.rescue {
+		text, fresh = t.RescueGoOn, t.ItemNewRescue
+	}
+	page := Page{Title: text.Title, Body: paragraph(text.Intro), Help: text.Help, Items: []Item{{Cells: []string{fresh}}}}
 	var begun []string
 	for _, im := range list.Images {
-		if name, ok := strings.CutSuffix(im.Name, rescueSuffix); ok && !im.Complete {
+		name, rescue := strings.CutSuffix(im.Name, rescueSuffix)
+		if s.rescue && rescue && !im.Complete || !s.rescue && im.Begun {
 			begun = append(begun, name)
 			page.Items = append(page.Items, Item{Cells: []string{fmt.Sprintf(t.ItemGoOnWith, name)}, Note: im.Created})
 		}

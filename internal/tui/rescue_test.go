@@ -39,3 +39,20 @@ func TestRescueGoesOn(t *testing.T) {
 		move{"Saved: Done", "Continue"})
 	r.want(t, "doppel save --rescue --resume /dev/sda lab2 --json")
 }
+
+// A save that was interrupted can be gone on with; other images that are not
+// complete are not offered.
+func TestSaveGoesOn(t *testing.T) {
+	r := machine()
+	r.replies["doppel images"] = reply{lines: []string{`{"images":[{"name":"lab2","created":"2026-01-02T03:04:05Z","begun":true},{"name":"cut"},{"name":"x.rescue"},{"name":"lab","complete":true}]}`}}
+	r.replies["doppel save --resume /dev/sda lab2 --plan"] = reply{lines: []string{rescuePlan}}
+	r.replies["doppel save --resume /dev/sda lab2 --json"] = reply{lines: []string{resultOK}}
+	s := play(t, r, move{"What would", "Save"}, move{"which disk", "/dev/sda"}, move{"new, or go on", "Go on with lab2"},
+		move{"which partitions", "The whole disk"}, move{"plan", "Start"}, move{"Saved: Done", "Continue"})
+	r.want(t, "doppel save --resume /dev/sda lab2 --json")
+	for _, page := range s.seen {
+		if strings.Contains(page, "go on with cut") || strings.Contains(page, "Go on with x") {
+			t.Errorf("offers what it cannot go on with:\n%s", page)
+		}
+	}
+}

@@ -17,7 +17,7 @@ type saving struct {
 	taken map[string]bool // names of the images there are
 
 	rescue bool // the disk fails
-	resume bool // a rescue to name was begun
+	resume bool // a save or rescue to name was begun
 }
 
 // save is the flow that makes an image.
@@ -29,6 +29,7 @@ func (m *Menu) save() error {
 			s.disk, err = m.chooseDisk(m.Text.Save)
 			return err
 		},
+		func() error { return m.goOn(&s) },
 		func() error { return m.saveWhat(&s) },
 		func() error { return m.saveParts(&s) },
 		func() error { return m.saveName(&s) },

@@ -123,6 +123,8 @@ func advise(ctx context.Context, err error) (text, next string, status int) {
 		return err.Error(), "choose another place with --images, or mount it for writing", failed
 	case errors.Is(err, clonezilla.ErrRescue):
 		return err.Error(), "go on with it, or remove it with doppel images remove", failed
+	case errors.Is(err, clonezilla.ErrBegun):
+		return err.Error(), "go on with it, or remove it with doppel images remove", failed
 	case errors.Is(err, clonezilla.ErrIncomplete):
 		return err.Error(), "remove it with doppel images remove, and save again", failed
 	case errors.Is(err, clonezilla.ErrExists), errors.Is(err, clonezilla.ErrBadName):

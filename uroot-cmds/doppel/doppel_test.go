@@ -320,10 +320,10 @@ func TestDamagedImage(t *testing.T) {
 
 func TestCancelled(t *testing.T) {
 	l := newLab(t)
-	stop := func(args ...string) string {
+	stop := func(volume string, args ...string) string {
 		ctx, cancel := context.WithCancel(context.Background())
 		l.on = func(line string) {
-			if strings.Contains(line, `"event":"step"`) && strings.Contains(line, "source.img2") {
+			if strings.Contains(line, `"event":"step"`) && strings.Contains(line, volume) {
 				cancel()
 			}
 		}
@@ -334,12 +334,12 @@ func TestCancelled(t *testing.T) {
 		}
 		return out
 	}
-	stop("save", "source.img", "lab")
+	stop("source.img1", "save", "source.img", "lab") // before any volume is complete
 	if left, _ := os.ReadDir(l.path("images")); len(left) > 0 {
 		t.Errorf("a cancelled save leaves %v", left)
 	}
 	l.expect(done, "", "save", "source.img", "lab")
-	stop("restore", "lab", "target.img", "--yes")
+	stop("source.img2", "restore", "lab", "target.img", "--yes")
 	l.noTable("target.img")
 }
 
@@ -360,9 +360,11 @@ func TestFullPlace(t *testing.T) {
 	if status != failed || !strings.Contains(out, "no room left") || !strings.Contains(out, "make room") {
 		t.Errorf("exit status %d:\n%s", status, out)
 	}
-	if _, err := os.Stat(l.path("images/lab")); err == nil {
-		t.Error("something of the image is left")
+	l.noImage(l.path("images"), "lab")
+	if !strings.Contains(out, "doppel save --resume") || !strings.Contains(out, "doppel images remove lab") {
+		t.Errorf("does not say how to go on with source.img1, which is saved:\n%s", out)
 	}
+	l.expect(done, "is removed", "images", "remove", "lab", "--yes")
 	l.expect(refused, "make room or choose another place", "save", "source.img", "lab")
 }
 

@@ -29,7 +29,7 @@ import (
 
 // rescueOptions are the options of a save of a failing disk.
 type rescueOptions struct {
-	on, resume bool
+	on, resume bool // resume: a rescue, or a save of a disk that is well
 	retries    int
 }
 
@@ -46,8 +46,8 @@ func rescueFlags(fs *flag.FlagSet) *rescueOptions {
 
 func (o *rescueOptions) check() error {
 	switch {
-	case !o.on && (o.resume || o.retries != noRetries):
-		return misuse("--resume and --retries are for --rescue")
+	case !o.on && o.retries != noRetries:
+		return misuse("--retries is for --rescue")
 	case o.retries < noRetries || o.retries > 1000:
 		return misuse("--retries takes a number from 0 to 1000")
 	case o.retries == noRetries:

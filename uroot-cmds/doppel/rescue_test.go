@@ -47,8 +47,9 @@ func TestRescueRefusals(t *testing.T) {
 		says   string
 		args   []string
 	}{
-		{misused, "are for --rescue", []string{"save", "source.img", "lab", "--resume"}},
-		{misused, "are for --rescue", []string{"save", "source.img", "lab", "--retries", "3"}},
+		{misused, "is for --rescue", []string{"save", "source.img", "lab", "--retries", "2"}},
+		{refused, "leave out --resume", []string{"save", "source.img", "lab", "--resume"}},
+		{misused, "is for --rescue", []string{"save", "source.img", "lab", "--retries", "3"}},
 		{misused, "from 0 to 1000", []string{"save", "source.img", "lab", "--rescue", "--retries", "-7"}},
 		{misused, "one disk", []string{"save", "source.img", "other.img", "lab", "--rescue"}},
 		{refused, "leave out --resume", []string{"save", "source.img", "lab", "--rescue", "--resume"}},

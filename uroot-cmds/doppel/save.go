@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,11 +21,12 @@ import (
 	"doppel.live/internal/partition"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
+	"doppel.live/internal/store"
 	"doppel.live/internal/store/dir"
 	"doppel.live/internal/version"
 )
 
-const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--split SIZE] [--rescue [--resume] [--retries N]] [--plan] [--yes] [--json]"
+const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--split SIZE] [--rescue [--retries N]] [--resume] [--plan] [--yes] [--json]"
 
 const saveHelp = `Saves disks, or some partitions of one, to a new image. Of file
 systems whose allocation is understood (README.md lists them) the blocks in use
@@ -45,8 +47,10 @@ Options:
                     pieces first, and fill what is lost with markers. The image
                     names the damaged files; the exit status is 4 then. Until
                     the image is whole, what was read lies in IMAGE.rescue
-  --resume          go on with a rescue that was interrupted
-  --retries N       try bad sectors N times more (default: 1)
+  --retries N       with --rescue: try bad sectors N times more (default: 1)
+  --resume          go on with a save or a rescue that was interrupted. A save
+                    takes over the volumes that were complete, if tables and
+                    file systems are as they were
   --plan            print what would be done, and stop
   --yes             ask nothing (saving asks nothing; for symmetry with restore)
   --json            print events, one JSON document a line
@@ -61,6 +65,8 @@ type saving struct {
 	options  clonezilla.Options
 	split    splitSize
 	rescue   *rescuing // nil: not a failing disk
+	resume   bool      // go on with a save that was interrupted
+	args     []string  // the sources and the image
 }
 
 func runSave(ctx context.Context, c *console, args []string) error {
@@ -90,7 +96,7 @@ func runSave(ctx context.Context, c *console, args []string) error {
 		return misuse("--compress is none, fast, default, max or gzip")
 	}
 	defer s.close()
-	s.split = split
+	s.split, s.resume, s.args = split, rescue.resume && !rescue.on, rest
 	place, name := plan.Name(rest[len(rest)-1], *images)
 	d, err := openPlace(place)
 	if err != nil {
@@ -247,6 +253,13 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 	}
 	switch _, err := d.List(name); {
 	case err == nil && s.rescue.leftover(d, name): // of the same rescue, killed while it wrote the image
+	case s.resume:
+		if err := s.lookBegun(d, place, name); err != nil {
+			return err
+		}
+	case err == nil && s.rescue == nil && clonezilla.Begun(d, name):
+		s.input.Problem = fmt.Sprintf("saving %s was begun and interrupted: go on with --resume, or remove what is left with doppel images remove %s", name, name)
+	case err == nil && clonezilla.Empty(d, name): // of a save that was killed as it began
 	case err == nil && notImage(d, name):
 		s.input.Problem = fmt.Sprintf("%s has a folder called %s that is no image: choose another name", place, name)
 	case err == nil:
@@ -264,6 +277,40 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 	return nil
 }
 
+// lookBegun finds out which volumes of an interrupted save can be taken over.
+func (s *saving) lookBegun(d *dir.Dir, place, name string) error {
+	if err := s.seal(); err != nil {
+		return err
+	}
+	saved, err := clonezilla.CheckResume(d, s.manifest, s.options)
+	switch {
+	case errors.Is(err, clonezilla.ErrNoImage), errors.Is(err, fs.ErrNotExist):
+		s.input.Problem = fmt.Sprintf("no save to %s that could be gone on with was begun in %s: leave out --resume", name, place)
+	case errors.Is(err, clonezilla.ErrChanged), errors.Is(err, image.ErrDamaged):
+		s.input.Problem = fmt.Sprintf("%v: remove what was begun with doppel images remove %s, and start anew without --resume", err, name)
+	case err != nil:
+		return err
+	}
+	s.input.Saved = saved
+	return nil
+}
+
+// seal remembers what tells whether the sources were written to.
+func (s *saving) seal() error {
+	if s.options.Seals != nil {
+		return nil
+	}
+	s.options.Seals = map[int]string{}
+	for i, disk := range s.manifest.Disks {
+		seals, err := engine.Seal(disk, s.origins[i])
+		if err != nil {
+			return err
+		}
+		maps.Copy(s.options.Seals, seals)
+	}
+	return nil
+}
+
 func notImage(d *dir.Dir, name string) bool {
 	_, err := clonezilla.Summarize(d, name)
 	return errors.Is(err, clonezilla.ErrNoImage)
@@ -275,16 +322,51 @@ func (s *saving) run(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) 
 	}
 	j := c.newJob("save", p.Image)
 	c.note(p.Warnings)
-	w, err := clonezilla.Create(d, s.manifest, s.options)
+	if err := s.seal(); err != nil {
+		return err
+	}
+	create := clonezilla.Create
+	if s.resume {
+		create = clonezilla.Resume
+	}
+	w, err := create(d, s.manifest, s.options)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", p.Image, err)
 	}
 	began := time.Now()
 	if err := engine.Save(ctx, s.manifest, s.origins, w, c.history, j.meter); err != nil {
-		return fmt.Errorf("image %s was not saved: %w", p.Image, err)
+		return s.stopped(ctx, err, w, p)
 	}
 	c.result(done, fmt.Sprintf("image %s is saved in %s: %s in %s", p.Image, p.Place, blockdev.Bytes(p.Bytes), clock(time.Since(began).Seconds())), "")
 	return nil
+}
+
+// stopped says what is left of a save that failed or was cancelled, and how to
+// go on.
+func (s *saving) stopped(ctx context.Context, err error, w image.Writer, p *plan.Save) error {
+	text := fmt.Errorf("image %s was not saved: %w", p.Image, err)
+	r, ok := w.(image.Resumed)
+	if !ok || !r.Kept() {
+		return text
+	}
+	before := ""
+	switch {
+	case ctx.Err() != nil:
+		text = fmt.Errorf("cancelled: image %s is not saved yet", p.Image)
+	case errors.Is(err, store.ErrFull):
+		text, before = fmt.Errorf("image %s is not saved yet: no room left in %s", p.Image, p.Place), "make room there; "
+	}
+	resume := "--resume"
+	if !strings.Contains(s.args[len(s.args)-1], "/") {
+		resume += " --images " + p.Place
+	}
+	next := before + fmt.Sprintf("the volumes that were complete are kept: go on with doppel save %s %s, or remove them with doppel images remove %s",
+		resume, strings.Join(s.args, " "), p.Image)
+	var known *engine.Error
+	if errors.As(err, &known) && known.Next != "" {
+		next = known.Next + "; " + next
+	}
+	return &engine.Error{Err: text, Next: next}
 }
 
 // showSave prints the plan, and ends with status 3 if it refuses.

@@ -265,3 +265,18 @@ func utf16Text(p []byte) string {
 	}
 	return string(utf16.Decode(units))
 }
+
+// Stamps implements filesystem.Stamped: the restart pages of $LogFile, and
+// $MFT, whose records bear the times and sizes of all files.
+func (f *fileSystem) Stamps() (list []extent.Extent) {
+	if log, err := f.openStream("$LogFile", recordLogFile, attrData, ""); err == nil && len(log.runs) > 0 && log.runs[0].lcn > 0 {
+		first := log.runs[0]
+		list = append(list, extent.Extent{Offset: first.lcn * f.boot.cluster, Length: min(2*maxPage, first.length*f.boot.cluster)})
+	}
+	for _, r := range f.mft.runs {
+		if r.lcn > 0 {
+			list = append(list, extent.Extent{Offset: r.lcn * f.boot.cluster, Length: r.length * f.boot.cluster})
+		}
+	}
+	return list
+}

@@ -174,3 +174,8 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 func formatError(off int64, format string, args ...any) error {
 	return &filesystem.FormatError{Format: "xfs", Offset: off, What: fmt.Sprintf(format, args...)}
 }
+
+// Stamps implements filesystem.Stamped: the log, which has what was done last.
+func (f *fileSystem) Stamps() []extent.Extent {
+	return []extent.Extent{{Offset: f.logStart * f.blockSize, Length: f.logBlocks * f.blockSize}}
+}

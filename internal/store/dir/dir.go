@@ -231,6 +231,25 @@ func (d *Dir) List(folder string) ([]store.Entry, error) {
 	return list, nil
 }
 
+// Sweep implements store.Sweeper.
+func (d *Dir) Sweep(folder string) error {
+	if err := store.CheckName(folder); err != nil {
+		return err
+	}
+	f, err := d.root.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	for _, name := range names {
+		if strings.HasPrefix(name, temporary) {
+			err = errors.Join(err, d.root.Remove(path.Join(folder, name)))
+		}
+	}
+	return err
+}
+
 // MakeFolder implements store.Store.
 func (d *Dir) MakeFolder(name string) error {
 	if err := store.CheckName(name); err != nil {
