@@ -180,6 +180,11 @@ func (f *convertFlags) toImage(ctx context.Context, c *console, from image.Image
 			c.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%s will not be in the new image: %s", v.Name, v.Reason)})
 		}
 	}
+	for _, v := range m.AllVolumes() {
+		if v.Lost() > 0 {
+			c.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%s is damaged: %s; the new image says so too, without the list of the files", v.Name, damageOf(v))})
+		}
+	}
 	if !f.split.set {
 		f.split.bytes = plan.SplitFor(m, d.MaxFile())
 	}
@@ -258,6 +263,9 @@ func (f *convertFlags) toFile(ctx context.Context, c *console, from image.Image,
 	}
 	if err := f.room(dest, p.Bytes); err != nil {
 		return err
+	}
+	for _, w := range p.Warnings {
+		c.report(progress.Event{Kind: progress.Warning, Text: w})
 	}
 	hidden := filepath.Join(filepath.Dir(dest), "."+filepath.Base(dest)+".part")
 	file, err := createFile(hidden)

@@ -384,6 +384,11 @@ func TestLoopDevices(t *testing.T) {
 	}
 	source, target := loop("source.img"), loop("target.img")
 	l.expect(done, "is saved", "save", source, "lab")
+	if _, err := exec.LookPath("fdisk"); err == nil {
+		if list := string(l.read("images/lab/fdisk.list")); !strings.Contains(list, "Disk "+source) {
+			t.Errorf("fdisk.list does not tell of the disk: %s", list)
+		}
+	}
 	l.expect(done, "is restored", "restore", "lab", target, "--yes", "--verify")
 	l.restored()
 	l.expect(refused, "loop device", "restore", "lab", "target.img", "--yes")

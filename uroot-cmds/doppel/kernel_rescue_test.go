@@ -208,6 +208,9 @@ func testRescueMediumError(t *testing.T, r *rescueLab) {
 	r.expect(done, "DAMAGED: 1.5 kB in 1 places could not be read; 1 files are damaged", "images", "show", "medium")
 	r.expect(done, "DAMAGED", "images")
 	r.expect(done, "sda2 is damaged: 1.5 kB", "restore", "medium", "target.img", "--plan")
+	r.expect(done, "sda2 is damaged: 1.5 kB", "convert", "medium", "anew")
+	r.expect(done, "DAMAGED: 1.5 kB in 1 places could not be read; 1 files are damaged", "images", "show", "anew")
+	r.expect(done, "sda2 is damaged: 1.5 kB", "convert", "medium", r.path("medium.qcow2"))
 	if found, _ := filepath.Glob(r.path("images/medium/sda2.*-img.zst")); len(found) == 1 {
 		r.tool("", "sh", "-c", "zstd -dcq "+found[0]+" | partclone.chkimg -s - -L /dev/null")
 	} else {

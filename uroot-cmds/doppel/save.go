@@ -325,6 +325,11 @@ func (s *saving) run(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) 
 	if err := s.seal(); err != nil {
 		return err
 	}
+	var disks []blockdev.Disk
+	for _, src := range s.sources {
+		disks = append(disks, src.Disk())
+	}
+	s.options.Files = hardware(ctx, disks)
 	create := clonezilla.Create
 	if s.resume {
 		create = clonezilla.Resume
