@@ -28,6 +28,8 @@ var readable = []struct {
 	{24, "mke2fs -q -F -t ext4 -b 1024 FS", "debugfs -w -f - FS <<E\nwrite DATA data\nE", "e2fsck -fn FS", "debugfs -R 'cat /data' FS 2>/dev/null", "ext4", "EXTFS"},
 	{20, "mkntfs -q -F -f -c 4096 FS", "ntfscp -f -q FS DATA /data", "ntfsfix -n FS", "ntfscat -f FS /data", "ntfs", "NTFS"},
 	{100, "mkfs.f2fs -q -f -l flash FS", "mkdir -p DATA.d && cp DATA DATA.d/data && sload.f2fs -f DATA.d FS", "fsck.f2fs --dry-run FS", "", "f2fs", "F2FS"},
+	{40, "printf '/\\n0 0\\nd--755 0 0\\ndata ---644 0 0 DATA\\n$\\n' >DATA.p && mkfs.xfs --unsupported -q -f -p DATA.p FS", "", "xfs_repair -n FS", "", "xfs", "XFS"},
+	{120, "mkdir -p DATA.b && cp DATA DATA.b/data && mkfs.btrfs -q -f -r DATA.b FS", "", "btrfs check --readonly --check-data-csum FS", "", "btrfs", "BTRFS"},
 }
 
 func TestFileSystems(t *testing.T) {
