@@ -9,6 +9,8 @@ package chain
 import (
 	"fmt"
 	"io"
+
+	"doppel.live/internal/filesystem"
 )
 
 // Volume is where clusters lie.
@@ -22,6 +24,14 @@ type Volume struct {
 	// of a chain. Anything but a cluster of the volume is an error. It is
 	// called by several readers at the same time.
 	Next func(cluster int64) (int64, error)
+	// Entry gives the byte of the volume where the table has the entry of a
+	// cluster.
+	Entry func(cluster int64) int64
+}
+
+// wrong is an error about the byte of the volume.
+func (v *Volume) wrong(at int64, format string, args ...any) error {
+	return &filesystem.FormatError{Format: v.Format, Offset: at, What: fmt.Sprintf(format, args...)}
 }
 
 // Valid says whether there is a cluster of that number.
@@ -39,7 +49,7 @@ func (v *Volume) Count(size int64) int64 { return size/v.Cluster + min(1, size%v
 // of three times its clusters, without memory.)
 func (v *Volume) Measure(first, limit int64) (n int64, err error) {
 	if !v.Valid(first) {
-		return 0, fmt.Errorf("its chain begins at cluster %d of %d", first, v.Clusters)
+		return 0, fmt.Errorf("a chain from cluster %d of %d", first, v.Clusters)
 	}
 	mark, hare := first, first
 	power, lap := int64(1), int64(0)
@@ -75,5 +85,5 @@ func (v *Volume) untilCycle(first, lap int64) (n int64, err error) {
 			return 0, err
 		}
 	}
-	return n, fmt.Errorf("its chain meets itself at cluster %d", behind)
+	return n, v.wrong(v.Entry(behind), "its chain meets itself at cluster %d", behind)
 }

@@ -31,7 +31,7 @@ func volume(clusters int64, l links) *Volume {
 	for c := range clusters {
 		p = append(p, bytes.Repeat([]byte{byte(c + 2)}, 4)...)
 	}
-	return &Volume{Reader: bytes.NewReader(p), Format: "test", Data: 4, Cluster: 4, Clusters: clusters, Next: l.next}
+	return &Volume{Reader: bytes.NewReader(p), Format: "test", Data: 4, Cluster: 4, Clusters: clusters, Next: l.next, Entry: func(cluster int64) int64 { return cluster }}
 }
 
 func TestMeasure(t *testing.T) {

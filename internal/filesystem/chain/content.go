@@ -18,6 +18,7 @@ type Stream struct {
 	Straight bool  // the clusters lie behind each other, the table is not asked
 	Size     int64 // bytes
 	Written  int64 // bytes; what is behind them reads as zeros
+	Named    int64 // byte of the volume that names First, for errors
 }
 
 // maxMarks are the places of a chain that are kept, to go back to.

@@ -54,13 +54,13 @@ func (w *Walk) Damaged(path string, err error) error {
 	return w.Give(nil, fmt.Errorf("%s: %s: %w", w.v.Format, path, err))
 }
 
-// Spend counts clusters that were met.
-func (w *Walk) Spend(n int64) error {
-	if w.left -= n; w.left >= 0 {
+// spend counts the clusters of a stream.
+func (w *Walk) spend(s Stream) error {
+	if w.left -= s.Clusters; w.left >= 0 {
 		return nil
 	}
-	err := errors.New("files and directories name more clusters than there are, many twice: not all are listed")
-	return errors.Join(w.Give(nil, fmt.Errorf("%s: %w", w.v.Format, err)), ErrStopped)
+	err := w.v.wrong(s.Named, "files and directories name more clusters than there are, many twice: not all are listed")
+	return errors.Join(w.Give(nil, err), ErrStopped)
 }
 
 // Directory is the content of one.
@@ -75,10 +75,10 @@ type Directory struct {
 // whole chain. It has at most most bytes.
 func (w *Walk) Directory(path string, s Stream, most int64, body func(Directory) error) error {
 	if slices.Contains(w.above, s.First) {
-		return w.Damaged(path, fmt.Errorf("it lies in itself: cluster %d is that of a directory above it", s.First))
+		return w.Damaged(path, w.v.wrong(s.Named, "it lies in itself: cluster %d is that of a directory above it", s.First))
 	}
 	if len(w.above) == maxDepth {
-		return w.Damaged(path, fmt.Errorf("more than %d directories lie in each other", maxDepth))
+		return w.Damaged(path, w.v.wrong(s.Named, "more than %d directories lie in each other", maxDepth))
 	}
 	need := w.v.Count(s.Size)
 	if s.Size == 0 {
@@ -87,11 +87,11 @@ func (w *Walk) Directory(path string, s Stream, most int64, body func(Directory)
 	damage := w.v.measure(&s, need)
 	switch {
 	case damage == nil && s.Clusters > need:
-		s.Clusters, damage = need, fmt.Errorf("it is longer than %d bytes", need*w.v.Cluster)
+		s.Clusters, damage = need, w.v.wrong(s.Named, "it is longer than %d bytes", need*w.v.Cluster)
 	case damage == nil && s.Clusters < need && s.Size > 0:
-		damage = fmt.Errorf("a chain of %d clusters for %d bytes", s.Clusters, s.Size)
+		damage = w.v.wrong(s.Named, "a chain of %d clusters for %d bytes", s.Clusters, s.Size)
 	}
-	if err := w.Spend(s.Clusters); err != nil {
+	if err := w.spend(s); err != nil {
 		return err
 	}
 	if damage != nil {
@@ -110,13 +110,13 @@ func (w *Walk) Directory(path string, s Stream, most int64, body func(Directory)
 
 // measure finds how many clusters a stream has, up to one more than needed.
 func (v *Volume) measure(s *Stream, need int64) (damage error) {
+	if !v.Valid(s.First) {
+		return v.wrong(s.Named, "it begins at cluster %d of %d", s.First, v.Clusters)
+	}
 	need = min(need, v.Clusters)
 	if !s.Straight {
 		s.Clusters, damage = v.Measure(s.First, need+1)
 		return damage
-	}
-	if !v.Valid(s.First) {
-		return fmt.Errorf("it begins at cluster %d of %d", s.First, v.Clusters)
 	}
 	s.Clusters = min(need, v.Clusters+2-s.First)
 	return nil
@@ -150,26 +150,22 @@ func (w *Walk) Entries(path string, d Directory, visit func(e []byte, off int64)
 }
 
 // File gives a file with the content of a stream, whose clusters are measured
-// here, and an error beside it where they do not fit: where is the byte of the
-// volume that says how long it is.
-func (w *Walk) File(file *filesystem.File, s Stream, where int64) error {
+// here, and an error beside it where they do not fit.
+func (w *Walk) File(file *filesystem.File, s Stream) error {
 	need := w.v.Count(s.Size)
 	var damage error
 	if s.First != 0 || need != 0 {
 		damage = w.v.measure(&s, need)
 	}
-	if err := w.Spend(s.Clusters); err != nil {
+	if err := w.spend(s); err != nil {
 		return err
-	}
-	wrong := func(format string, args ...any) error {
-		return &filesystem.FormatError{Format: w.v.Format, Offset: where, What: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case damage != nil:
 	case s.Clusters < need:
-		damage = wrong("a chain of %d clusters for %d bytes", s.Clusters, s.Size)
+		damage = w.v.wrong(s.Named, "a chain of %d clusters for %d bytes", s.Clusters, s.Size)
 	case s.Clusters > need:
-		damage = wrong("a chain of more than %d clusters for %d bytes", need, s.Size)
+		damage = w.v.wrong(s.Named, "a chain of more than %d clusters for %d bytes", need, s.Size)
 	}
 	file.Content = w.v.Open(s)
 	if damage != nil {

@@ -40,11 +40,11 @@ func damages(f *fileSystem) []damage {
 		{"chain too long", link(xAt+1, 130), `^exfat: dir/sub/x: .*a chain of more than 3 clusters for 1200 bytes\n$`, 1200},
 		{"chain leads nowhere", link(xAt, 0), `^exfat: dir/sub/x: .*is followed by cluster 0 `, 512},
 		{"bad cluster", link(xAt+2, 0xFFFFFFF7), `^exfat: dir/sub/x: .*is followed by cluster 4294967287 `, 1024},
-		{"cyclic chain", link(xAt+2, xAt), `^exfat: dir/sub/x: its chain meets itself at cluster \d+\n$`, 1024},
-		{"cyclic directory", link(subAt+3, subAt), `^exfat: dir/sub: it is longer than 1024 bytes\n$`, 1200},
-		{"directory too short", link(subAt, endOfChain), `^exfat: dir/sub: a chain of 1 clusters for 1024 bytes\n`, 1200},
-		{"first cluster", x(func(s []byte) { s[32+20] = 1 }), `^exfat: dir/sub/x: its chain begins at cluster 1 `, 0},
-		{"straight, first cluster", x(func(s []byte) { s[32+20], s[33] = 1, 3 }), `^exfat: dir/sub/x: it begins at cluster 1 `, 0},
+		{"cyclic chain", link(xAt+2, xAt), `^exfat: dir/sub/x: exfat: at byte \d+: its chain meets itself at cluster \d+\n$`, 1024},
+		{"cyclic directory", link(subAt+3, subAt), `^exfat: dir/sub: exfat: at byte \d+: it is longer than 1024 bytes\n$`, 1200},
+		{"directory too short", link(subAt, endOfChain), `^exfat: dir/sub: exfat: at byte \d+: a chain of 1 clusters for 1024 bytes\n`, 1200},
+		{"first cluster", x(func(s []byte) { s[32+20] = 1 }), `^exfat: dir/sub/x: exfat: at byte \d+: it begins at cluster 1 `, 0},
+		{"straight, first cluster", x(func(s []byte) { s[32+20], s[33] = 1, 3 }), `^exfat: dir/sub/x: exfat: at byte \d+: it begins at cluster 1 `, 0},
 		{"straight, beyond the end", x(func(s []byte) {
 			le.PutUint32(s[32+20:], uint32(f.boot.clusters()))
 			s[33] = 3
@@ -68,7 +68,7 @@ func damages(f *fileSystem) []damage {
 			le.PutUint64(set[32+8:], 512)
 			le.PutUint64(set[32+24:], 512)
 			sealSet(set)
-		}, `^exfat: dir/sub: it lies in itself`, -2},
+		}, `^exfat: dir/sub: exfat: at byte \d+: it lies in itself`, -2},
 	}
 }
 

@@ -28,7 +28,7 @@ func (f *fileSystem) Files() iter.Seq2[*filesystem.File, error] {
 		if w.Give(&filesystem.File{Path: ".", Mode: fs.ModeDir | 0o755}, nil) != nil {
 			return
 		}
-		_ = w.stream("", chain.Stream{First: f.boot.root()}) // all is said
+		_ = w.stream("", chain.Stream{First: f.boot.root(), Named: 96}) // all is said
 	}
 }
 
@@ -93,7 +93,7 @@ func (w walk) set(path string, set entrySet, where int64) error {
 	}
 	file := &filesystem.File{Path: name, Mode: 0o644, Modified: set.modified(), Accessed: set.accessed(), Created: set.created()}
 	e := set.stream()
-	s := chain.Stream{First: e.first(), Straight: e.straight(), Size: int64(e.length()), Written: int64(e.written())}
+	s := chain.Stream{First: e.first(), Straight: e.straight(), Size: int64(e.length()), Written: int64(e.written()), Named: where}
 	if set.attributes()&attrDirectory != 0 {
 		file.Mode = fs.ModeDir | 0o755
 		if err := w.Give(file, nil); err != nil || s.Size == 0 {
@@ -108,14 +108,14 @@ func (w walk) set(path string, set entrySet, where int64) error {
 	if s.Size == 0 {
 		s.First = 0
 	}
-	return w.File(file, s, where)
+	return w.File(file, s)
 }
 
 // chains is what the chains of the volume lie in.
 func (f *fileSystem) chains() *chain.Volume {
 	return &chain.Volume{
 		Reader: f.r, Format: "exfat", Data: f.boot.heap(), Cluster: f.boot.clusterSize(),
-		Clusters: f.boot.clusters(), Next: f.follow,
+		Clusters: f.boot.clusters(), Next: f.follow, Entry: f.boot.entry,
 	}
 }
 

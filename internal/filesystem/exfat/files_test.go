@@ -255,6 +255,6 @@ func FuzzFiles(f *testing.F) {
 			p = bytes.Clone(p)
 			seal(p)
 		}
-		fstest.HostileWalk(t, Open, p, int64(length))
+		fstest.HostileFiles(t, Open, p, int64(length))
 	})
 }

@@ -98,7 +98,7 @@ func damages() []damage {
 		{"no chain", func(t *testing.T, f *fileSystem, p []byte) {
 			at, _ := find(t, f, p, "X")
 			clear(p[at+26 : at+28])
-		}, `^fat: dir/sub/x: its chain begins at cluster 0`, 0, ""},
+		}, `^fat: dir/sub/x: fat: at byte \d+: it begins at cluster 0`, 0, ""},
 		{"chain without a size", func(t *testing.T, f *fileSystem, p []byte) {
 			at, _ := find(t, f, p, "X")
 			clear(p[at+28 : at+32])
@@ -107,20 +107,20 @@ func damages() []damage {
 			at, x := find(t, f, p, "X")
 			setEntry(f, p, x+2, x+1)
 			le.PutUint32(p[at+28:], 1<<31)
-		}, `^fat: dir/sub/x: its chain meets itself at cluster \d+\n$`, 1536, ""},
+		}, `^fat: dir/sub/x: fat: at byte \d+: its chain meets itself at cluster \d+\n$`, 1536, ""},
 		{"directory in itself", func(t *testing.T, f *fileSystem, p []byte) {
 			_, dir := find(t, f, p, "DIR")
 			at, _ := find(t, f, p, "SUB")
 			le.PutUint16(p[at+26:], uint16(dir))
-		}, `^fat: dir/sub: it lies in itself`, -1, "dir/sub/x"},
+		}, `^fat: dir/sub: fat: at byte \d+: it lies in itself`, -1, "dir/sub/x"},
 		{"directory without clusters", func(t *testing.T, f *fileSystem, p []byte) {
 			at, _ := find(t, f, p, "SUB")
 			clear(p[at+26 : at+28])
-		}, `^fat: dir/sub: its chain begins at cluster 0`, -1, "dir/sub/x"},
+		}, `^fat: dir/sub: fat: at byte \d+: it begins at cluster 0`, -1, "dir/sub/x"},
 		{"directory with a cyclic chain", func(t *testing.T, f *fileSystem, p []byte) {
 			_, dir := find(t, f, p, "DIR")
 			setEntry(f, p, dir, dir)
-		}, `^fat: dir: its chain meets itself at cluster \d+\n$`, 1200, ""},
+		}, `^fat: dir: fat: at byte \d+: its chain meets itself at cluster \d+\n$`, 1200, ""},
 	}
 }
 

@@ -31,7 +31,7 @@ func (f *fileSystem) Files() iter.Seq2[*filesystem.File, error] {
 		}
 		// What they return was said to the caller.
 		if f.width == 32 {
-			_ = w.chained("", f.boot.rootCluster())
+			_ = w.chained("", f.boot.rootCluster(), 44) // BPB_RootClus
 			return
 		}
 		at, n := f.boot.table(f.boot.fats()), f.boot.rootEntries()*entrySize
@@ -42,9 +42,9 @@ func (f *fileSystem) Files() iter.Seq2[*filesystem.File, error] {
 	}
 }
 
-// chained walks a directory of clusters.
-func (w walk) chained(path string, first int64) error {
-	return w.Directory(path, chain.Stream{First: first}, maxDirectory, func(d chain.Directory) error {
+// chained walks a directory of clusters, which the entry at byte where names.
+func (w walk) chained(path string, first, where int64) error {
+	return w.Directory(path, chain.Stream{First: first, Named: where}, maxDirectory, func(d chain.Directory) error {
 		return w.directory(path, d)
 	})
 }
@@ -89,18 +89,20 @@ func (w walk) entry(path, name string, e dirEntry, where int64) error {
 		if err := w.Give(file, nil); err != nil {
 			return err
 		}
-		return w.chained(name, e.cluster(w.f.width))
+		return w.chained(name, e.cluster(w.f.width), where)
 	}
 	if e.readOnly() {
 		file.Mode = 0o444
 	}
 	file.Size = e.size()
-	return w.File(file, chain.Stream{First: e.cluster(w.f.width), Size: file.Size, Written: file.Size}, where)
+	return w.File(file, chain.Stream{First: e.cluster(w.f.width), Size: file.Size, Written: file.Size, Named: where})
 }
 
 // chains is what the chains of the volume lie in.
 func (f *fileSystem) chains() *chain.Volume {
-	return &chain.Volume{Reader: f.r, Format: "fat", Data: f.data, Cluster: f.clusterSize, Clusters: f.clusters, Next: f.follow}
+	return &chain.Volume{
+		Reader: f.r, Format: "fat", Data: f.data, Cluster: f.clusterSize, Clusters: f.clusters, Next: f.follow, Entry: f.entryAt,
+	}
 }
 
 // follow gives the cluster behind one, 0 at the end of the chain.
@@ -112,6 +114,11 @@ func (f *fileSystem) follow(cluster int64) (int64, error) {
 	if next >= f.last()-7 {
 		return 0, nil
 	}
+	return 0, formatError(f.entryAt(cluster), "cluster %d is followed by %d, no cluster of a chain", cluster, next)
+}
+
+// entryAt is the byte of the entry of a cluster in the FAT that is read.
+func (f *fileSystem) entryAt(cluster int64) int64 {
 	first, _ := f.active()
-	return 0, formatError(f.boot.table(first)+cluster*f.width/8, "cluster %d is followed by %d, no cluster of a chain", cluster, next)
+	return f.boot.table(first) + cluster*f.width/8
 }

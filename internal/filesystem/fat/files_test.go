@@ -138,5 +138,5 @@ func FuzzFiles(f *testing.F) {
 			f.Add(head, uint32(len(p)))
 		}
 	}
-	f.Fuzz(func(t *testing.T, p []byte, length uint32) { fstest.HostileWalk(t, Open, p, int64(length)) })
+	f.Fuzz(func(t *testing.T, p []byte, length uint32) { fstest.HostileFiles(t, Open, p, int64(length)) })
 }

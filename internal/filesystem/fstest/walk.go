@@ -82,18 +82,6 @@ const hostileFiles = 1 << 12 // looked at in one walk
 // fuzz target.
 func HostileFiles(t testing.TB, open filesystem.Opener, p []byte, size int64) {
 	t.Helper()
-	hostileWalk(t, open, p, size, func(l filesystem.Lister) { Listing(t, l, 300) })
-}
-
-// HostileWalk is HostileFiles for readers whose errors about chains of clusters
-// name a path and no byte.
-func HostileWalk(t testing.TB, open filesystem.Opener, p []byte, size int64) {
-	t.Helper()
-	hostileWalk(t, open, p, size, func(filesystem.Lister) {})
-}
-
-func hostileWalk(t testing.TB, open filesystem.Opener, p []byte, size int64, then func(filesystem.Lister)) {
-	t.Helper()
 	bounded(t, len(p), func() {
 		opened, err := open(Padded(p), size)
 		if err != nil {
@@ -110,7 +98,7 @@ func hostileWalk(t testing.TB, open filesystem.Opener, p []byte, size int64, the
 				hostileFile(t, f, buf, opened.Info().Size)
 			}
 		}
-		then(l)
+		Listing(t, l, 300)
 	})
 }
 
