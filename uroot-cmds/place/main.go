@@ -1,16 +1,38 @@
 // Command place chooses where images lie, in the live system.
 //
-//	place list [--json]                     places on the disks of this machine
-//	place use SPEC [--wait TIME] [--json]   mount one at /images instead of the former
-//	place status [--json]                   the one in use
-//	place release [--json]                  unmount it
+//	place list [--json]                places on the disks of this machine
+//	place use SPEC [OPTIONS] [--json]  use one for images instead of the former
+//	place test SPEC [OPTIONS] [--json] say what use would find, and leave nothing behind
+//	place status [--json]              the one in use
+//	place release [--json]             give it up
 //
-// SPEC is a device (/dev/sdb1), LABEL=x, UUID=x, or boot for the medium that
-// was started from. With --wait, use waits up to TIME (such as 30s) for a disk
-// that is still on its way. Exit status: 0 done, 1 failed, 2 usage.
+// SPEC is a device (/dev/sdb1), LABEL=x, UUID=x, boot for the medium that was
+// started from, or a URL:
+//
+//	nfs://HOST[:PORT]/EXPORT[/FOLDER][?version=3|4]
+//	smb://[[DOMAIN;]USER@]HOST[:PORT]/SHARE[/FOLDER]
+//	sftp://[USER@]HOST[:PORT]/FOLDER[?host_key=SHA256:...]
+//	http://HOST[:PORT]/FOLDER, https://...    reading only
+//
+// Disks, NFS and SMB are mounted at /images. The others are remembered in
+// /run/doppel/place.json for doppel. A URL brings the network up, by DHCP
+// unless it is or ip= on the kernel command line says how.
+//
+// --credentials FILE names a file of JSON, {"user": "...", "domain": "...",
+// "guest": true, "password": "...", "key": "...", "passphrase": "...",
+// "host_key": "..."}, of which everything may be left out; FILE is - for the
+// standard input, a path, boot:PATH or LABEL=x:PATH for one on a disk that is
+// not mounted. --wait TIME (such as 30s) waits that long for a disk, the
+// network or a server that is still on its way.
+//
+// Exit status: 0 done, 1 failed, 2 usage. Under --json a failure has "error",
+// "reason" (no-route, unknown-name, refused, denied, no-folder,
+// unknown-host-key, ...) and "next"; what is used but cannot be saved to has
+// the reason read-only or full.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,22 +46,24 @@ import (
 	"doppel.live/internal/live/looking"
 	"doppel.live/internal/live/modules"
 	"doppel.live/internal/live/place"
+	"doppel.live/internal/store/remote"
 )
 
-const usage = "usage: place list | use SPEC [--wait TIME] | status | release   (each with --json)"
+const usage = "usage: place list | use SPEC | test SPEC [--credentials FILE|-] [--wait TIME] | status | release   (each with --json)"
 
 // startWait is how long a list waits for the drivers of what was there at the
 // start of the live system.
 const startWait = 20 * time.Second
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("place", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprintln(stderr, usage); flags.PrintDefaults() }
 	asJSON := flags.Bool("json", false, "print JSON")
 	wait := flags.Duration("wait", 0, "how long use waits for the place to appear")
+	credentials := flags.String("credentials", "", "`FILE` with user and password as JSON; - is the standard input,\nboot:PATH or LABEL=x:PATH one on a disk")
 	var words []string
 	for rest := args; ; {
 		if err := flags.Parse(rest); errors.Is(err, flag.ErrHelp) {
@@ -52,7 +76,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		words, rest = append(words, flags.Arg(0)), flags.Args()[1:]
 	}
-	c := command{system: place.System{LoadModule: loadModule}, json: *asJSON, out: stdout, err: stderr}
+	c := command{system: place.System{LoadModule: loadModule, Network: bringUp}, json: *asJSON, in: stdin, out: stdout, err: stderr}
 	switch verb := strings.Join(words, " "); {
 	case verb == "list":
 		return c.list()
@@ -61,7 +85,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case verb == "release":
 		return c.release()
 	case len(words) == 2 && words[0] == "use":
-		return c.use(words[1], *wait)
+		return c.use(words[1], *credentials, *wait, place.System.UseWhenThere)
+	case len(words) == 2 && words[0] == "test":
+		return c.use(words[1], *credentials, *wait, place.System.TestWhenThere)
 	}
 	fmt.Fprintln(stderr, usage)
 	return 2
@@ -78,18 +104,22 @@ func loadModule(name string) error {
 type command struct {
 	system   place.System
 	json     bool
+	in       io.Reader
 	out, err io.Writer
+	secrets  []remote.Secret // that stand in no answer
 }
 
-// answer is what use and release print under --json.
+// answer is what use, test and release print under --json.
 type answer struct {
-	OK       bool   `json:"ok"`
-	Spec     string `json:"spec"`
-	Path     string `json:"path"`
-	Free     int64  `json:"free"`
-	ReadOnly bool   `json:"read_only"`
-	Error    string `json:"error"`
-	Next     string `json:"next"`
+	OK          bool          `json:"ok"`
+	Spec        string        `json:"spec"` // without a secret
+	Path        string        `json:"path"` // "" for what is not mounted
+	Free        int64         `json:"free"` // bytes; -1: not known
+	ReadOnly    bool          `json:"read_only"`
+	Reason      remote.Reason `json:"reason,omitempty"`
+	Error       string        `json:"error"`
+	Next        string        `json:"next"`
+	Fingerprint string        `json:"fingerprint,omitempty"` // of a host key that nobody has agreed to
 }
 
 func (c command) print(v any) { _ = json.NewEncoder(c.out).Encode(v) }
@@ -125,23 +155,65 @@ func (c command) status() int {
 	return 0
 }
 
-func (c command) use(spec string, wait time.Duration) int {
+// use is use or test, as is said.
+func (c command) use(spec, credentials string, wait time.Duration, do func(place.System, context.Context, string, remote.Credentials) (place.Chosen, error)) int {
 	looking.Wait(context.Background(), startWait)
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	got, err := c.system.UseWhenThere(ctx, spec)
+	shown := spec
+	if remote.Is(spec) {
+		l, password, _ := remote.Parse(spec)
+		shown, c.secrets = l.String(), []remote.Secret{password}
+	}
+	cred, err := c.read(ctx, credentials)
 	if err != nil {
-		return c.failed(spec, err)
+		return c.failed(shown, err)
+	}
+	c.secrets = append(c.secrets, cred.Secrets()...)
+	got, err := do(c.system, ctx, spec, cred)
+	if err != nil {
+		return c.failed(shown, err)
 	}
 	if c.json {
-		c.print(answer{OK: true, Spec: got.Spec, Path: place.Dir, Free: got.Free, ReadOnly: got.ReadOnly, Next: got.Advice})
+		c.print(answer{OK: true, Spec: got.Spec, Path: got.Path, Free: got.Free, ReadOnly: got.ReadOnly, Reason: got.Reason, Next: got.Advice})
 		return 0
 	}
-	fmt.Fprintf(c.out, "%s is at %s, %d MB free\n", got.Spec, place.Dir, got.Free/1e6)
+	fmt.Fprintln(c.out, told(got))
 	if got.Advice != "" {
 		fmt.Fprintln(c.out, got.Advice)
 	}
 	return 0
+}
+
+// told is an answer in words.
+func told(got place.Chosen) string {
+	text := got.Spec + " can be used"
+	if got.Path != "" {
+		text = got.Spec + " is at " + got.Path
+	}
+	if got.Free >= 0 {
+		text += fmt.Sprintf(", %d MB free", got.Free/1e6)
+	}
+	return text
+}
+
+// maxCredentials bounds a credentials file, in bytes.
+const maxCredentials = 64 << 10
+
+// read reads the credentials that were named.
+func (c command) read(ctx context.Context, name string) (remote.Credentials, error) {
+	switch name {
+	case "":
+		return remote.Credentials{}, nil
+	case "-":
+		return remote.ReadCredentials(c.in)
+	}
+	data, err := c.system.ReadFile(ctx, name, maxCredentials)
+	if err != nil {
+		return remote.Credentials{}, &remote.Error{Reason: remote.Denied, What: "the credentials cannot be read", Err: err,
+			Next: "Put the file where its name says, or leave it out and type what is asked for."}
+	}
+	return remote.ReadCredentials(bytes.NewReader(data))
 }
 
 func (c command) release() int {
@@ -155,10 +227,14 @@ func (c command) release() int {
 }
 
 func (c command) failed(spec string, err error) int {
-	a := answer{Spec: spec, Error: err.Error()}
+	a := answer{Spec: spec, Error: remote.Scrub(err.Error(), c.secrets...)}
 	var e *place.Error
-	if errors.As(err, &e) {
+	var r *remote.Error
+	switch {
+	case errors.As(err, &e):
 		a.Next = e.Next
+	case errors.As(err, &r):
+		a.Reason, a.Next, a.Fingerprint = r.Reason, r.Next, r.Fingerprint
 	}
 	if c.json {
 		c.print(a)

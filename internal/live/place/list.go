@@ -11,16 +11,30 @@ import (
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/filesystem"
 	"doppel.live/internal/filesystem/probe"
+	"doppel.live/internal/store/remote"
 )
 
-// List gives all places, by device. What cannot be used now but looks like a
-// place is among them, with its Problem.
+// List gives all places: the present one if it lies in the network, then the
+// disks, by device. What cannot be used now but looks like a place is among
+// them, with its Problem.
 func (s System) List() ([]Place, error) {
+	list, err := s.disks()
+	if err != nil {
+		return nil, err
+	}
+	if p, err := s.Status(); err == nil && p != nil && remote.Is(p.Spec) {
+		list = append([]Place{*p}, list...)
+	}
+	return list, nil
+}
+
+// disks gives the places on disks.
+func (s System) disks() ([]Place, error) {
 	entries, err := os.ReadDir(s.path("sys/class/block"))
 	if err != nil {
 		return nil, fmt.Errorf("list of disks: %w", err)
 	}
-	current, _ := s.current()
+	current, _ := s.mounted()
 	boot := map[string]bool{} // disks, by name
 	out := []Place{}
 	for _, e := range entries {

@@ -1,12 +1,19 @@
-// Package place finds where images can lie on the machine's own disks, sticks
-// and discs, and mounts the one that is chosen. It makes no file systems,
-// repairs none, and knows nothing of what an image is.
+// Package place finds where images can lie, on the machine's own disks, sticks
+// and discs and in the network, and makes the one that is chosen usable: a
+// disk, NFS and SMB by the kernel's own drivers (mount options: nfs(5),
+// mount.cifs(8)), the other kinds by a store that it is given. It makes no file
+// systems, repairs none, and knows nothing of what an image is. It does not
+// speak Kerberos, NFS over UDP, NFS version 2 or SMB 1.
 package place
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"doppel.live/internal/store"
+	"doppel.live/internal/store/remote"
 )
 
 // Dir is where the chosen place is mounted in the live system.
@@ -17,7 +24,7 @@ const Boot = "boot"
 
 // Place is a file system that may hold images.
 type Place struct {
-	Spec       string `json:"spec"` // what Use takes: /dev/sdb1 or boot
+	Spec       string `json:"spec"` // what Use takes: /dev/sdb1, boot, or a URL without a secret
 	Path       string `json:"path"` // its device; where it is mounted, for the current one of Status
 	FileSystem string `json:"file_system"`
 	Label      string `json:"label"`
@@ -36,10 +43,13 @@ type Place struct {
 type Error struct {
 	What    string
 	Next    string
-	Missing bool // there is no such place now; it may be plugged in later
+	Missing bool  // there is no such place now; it may be plugged in later
+	Err     error // what lies behind it, or nil; told in What
 }
 
 func (e *Error) Error() string { return e.What }
+
+func (e *Error) Unwrap() error { return e.Err }
 
 func missing(format string, args ...any) *Error {
 	return &Error{What: fmt.Sprintf(format, args...), Missing: true}
@@ -51,7 +61,14 @@ type System struct {
 	// LoadModule loads a kernel module; nil loads none. The kernel asks for
 	// modules of file systems by itself, not for the loop device's.
 	LoadModule func(name string) error
+	// Network brings the network up unless it is; nil trusts that it is.
+	Network func(ctx context.Context) error
+	// Open opens a place that is not mounted; nil knows none.
+	Open Opener
 }
+
+// Opener opens a place by its URL.
+type Opener func(ctx context.Context, l remote.Location, cred remote.Credentials) (store.Store, error)
 
 func (s System) path(elem ...string) string {
 	return filepath.Join("/", s.Root, filepath.Join(elem...))
@@ -101,10 +118,4 @@ func specs(list []Place) []string {
 		out = append(out, p.Spec)
 	}
 	return out
-}
-
-// remote tells whether spec is a URL of a place in a network.
-func remote(spec string) bool {
-	scheme, _, ok := strings.Cut(spec, "://")
-	return ok && scheme != "" && !strings.ContainsAny(scheme, "/=")
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"doppel.live/internal/store/remote"
 )
 
 const buildID = "6a1e6d0c-3b43-4b57-9c61-0d4f6f9c9e10"
@@ -161,13 +163,12 @@ func TestFind(t *testing.T) {
 func TestUseRefuses(t *testing.T) {
 	s, root := machine(t)
 	for spec, word := range map[string]string{
-		"nfs://10.0.0.1/x":   "network",
 		root + "/dev/sdb10":  "dm-0",
 		root + "/dev/sdb2":   "no place",
 		"LABEL=IMAGES":       "several",
 		"LABEL=no-such-disk": "no place",
 	} {
-		_, err := s.Use(spec)
+		_, err := s.Use(t.Context(), spec, remote.Credentials{})
 		var e *Error
 		if !errors.As(err, &e) || !strings.Contains(e.What, word) || e.Next == "" {
 			t.Errorf("%s: %#v", spec, err)
@@ -193,13 +194,13 @@ func TestStatus(t *testing.T) {
 func TestParseMounts(t *testing.T) {
 	for _, tt := range []struct {
 		text string
-		want *current
+		want *mounted
 	}{
 		{"", nil},
 		{"30 1 8:17 / /images/x rw - ext4 /dev/sdb1 rw\n", nil},
 		{"30 1 8:17 / /images rw - ext4 /dev/sdb1 rw\n31 1 7:0 / /images ro,nosuid shared:1 - iso9660 /dev/loop0 ro\n",
-			&current{device: "/dev/loop0", fs: "iso9660", readOnly: true}},
-		{"30 1 8:17 / /images rw - ntfs3 /dev/sdb1 ro,uid=0\n", &current{device: "/dev/sdb1", fs: "ntfs3", readOnly: true}},
+			&mounted{device: "/dev/loop0", fs: "iso9660", readOnly: true}},
+		{"30 1 8:17 / /images rw - ntfs3 /dev/sdb1 ro,uid=0\n", &mounted{device: "/dev/sdb1", fs: "ntfs3", readOnly: true}},
 		{"30 1 8:17 / /images rw - \n", nil},
 	} {
 		got := parseMounts(tt.text)
@@ -217,10 +218,10 @@ func TestMountErrorsSayWhatToDo(t *testing.T) {
 			t.Errorf("%v: no advice", errno)
 		}
 	}
-	if a := readOnlyAdvice(Place{FileSystem: "ntfs"}, unix.MS_RDONLY, unix.EINVAL); !strings.Contains(a, "Windows") {
+	if a := readOnlyAdvice(Place{FileSystem: "ntfs"}, true, unix.EINVAL); !strings.Contains(a, "Windows") {
 		t.Errorf("dirty NTFS: %s", a)
 	}
-	if a := readOnlyAdvice(p, 0, nil); a != "" {
+	if a := readOnlyAdvice(p, false, nil); a != "" {
 		t.Errorf("writable: %s", a)
 	}
 }
