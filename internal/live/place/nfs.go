@@ -92,8 +92,8 @@ func nfsError(l remote.Location, err error) error {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		e.Reason, e.What = remote.NoFolder, fmt.Sprintf("%s exports no folder %s to this machine", l.Host, l.Path)
 		e.Next = "Correct the folder, or export it on the server to this machine's address (exportfs -v lists them there)."
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		e.Reason, e.What = remote.Denied, fmt.Sprintf("%s does not give %s to this machine", l.Host, l.Path)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM): // version 3 says so of a folder that is not there, too
+		e.Reason, e.What = remote.NoFolder, fmt.Sprintf("%s does not give %s to this machine", l.Host, l.Path)
 		e.Next = "Export the folder on the server to this machine's address, or correct the folder's name. A password does not help with NFS."
 	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EPFNOSUPPORT):
 		e.Reason, e.What = remote.Refused, l.Host+" does not serve this version of NFS"

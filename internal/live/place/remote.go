@@ -180,6 +180,9 @@ func mountAt(at server, l remote.Location, cred remote.Credentials) (*os.File, C
 // tryMount tries a place that is mounted. Where nothing can be written the
 // mount says so from then on.
 func tryMount(root *os.File, l remote.Location) (Chosen, error) {
+	if info, err := root.Stat(); err == nil && !info.IsDir() {
+		return Chosen{}, storeError(l, unix.ENOTDIR)
+	}
 	st, err := dir.Open(procPath(root))
 	if err != nil {
 		return Chosen{}, storeError(l, err)

@@ -71,7 +71,10 @@ func storeError(l remote.Location, err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 		e.Reason, e.What, e.Next = remote.NoFolder, "there is no folder "+l.Path+" on "+l.Host, "Make the folder on the server, or correct the name."
 	case errors.Is(err, fs.ErrPermission):
-		e.Reason, e.What, e.Next = remote.Denied, "the server does not let the folder be read", "Give the user the right to, or name another user."
+		e.Reason, e.What, e.Next = remote.Denied, "the server does not let the folder "+l.Path+" be read", "Give the user the right to, or name another user."
+		if l.Scheme == remote.NFS {
+			e.Next = "Export it with no_root_squash, or let everybody read it. A password does not help with NFS."
+		}
 	case errors.Is(err, unix.ESTALE):
 		e.Next = "The folder was taken away on the server: choose the place again."
 	}

@@ -1,0 +1,126 @@
+package place
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"doppel.live/internal/vm/lab"
+)
+
+// away is how long the servers are away in the middle of the jobs.
+const away = 30 * time.Second
+
+// job is a process of doppel that is at work on its first volume.
+type job struct {
+	cmd   *exec.Cmd
+	out   *bufio.Reader
+	said  bytes.Buffer
+	ended chan error
+}
+
+// begin starts a job and stops it as soon as it says that it is at work.
+func begin(t *testing.T, args ...string) *job {
+	t.Helper()
+	j := &job{cmd: exec.Command("doppel", args...), ended: make(chan error, 1)}
+	pipe, err := j.cmd.StdoutPipe()
+	must(t, err)
+	j.out = bufio.NewReader(pipe)
+	j.cmd.Stderr = &j.said
+	must(t, j.cmd.Start())
+	t.Cleanup(func() { j.cmd.Process.Kill() })
+	for {
+		line, err := j.out.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v ended: %v\n%s", args, j.cmd.Wait(), j.said.String())
+		}
+		j.said.WriteString(line)
+		if strings.Contains(line, `"event":"step"`) {
+			break
+		}
+	}
+	must(t, j.cmd.Process.Signal(unix.SIGSTOP))
+	return j
+}
+
+// goOn lets the job go on to its end.
+func (j *job) goOn(t *testing.T) {
+	must(t, j.cmd.Process.Signal(unix.SIGCONT))
+	go func() {
+		j.said.ReadFrom(j.out)
+		j.ended <- j.cmd.Wait()
+	}()
+}
+
+// TestOutage: jobs outlive servers that stop: over each of NFS and SMB one
+// saves an image and one restores another.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	servers(t, outage)
+}
+
+func outage(t *testing.T, stopSMB func()) {
+	source := make([]byte, 40<<20)
+	rand.Read(source)
+	must(t, os.WriteFile("/run/tmp/source", source, 0o600))
+	lab.Do(t, "doppel", "save", "/run/tmp/source", "base", "--images", "/mnt/whole", "--yes")
+	places := map[string]string{"nfs": "nfs://127.0.0.1/mnt/whole", "nfs3": "nfs://127.0.0.1/mnt/whole?version=3", "smb": "smb://games@127.0.0.1/whole"}
+	var jobs []*job
+	for kind, spec := range places {
+		images, target := "/run/"+kind, "/run/tmp/target-"+kind
+		must(t, os.Mkdir(images+".place", 0o755))
+		images += ".place"
+		l, cred, err := parse(spec, credentials("", plainPassword))
+		must(t, err)
+		root, _, err := mountRemote(t.Context(), l, cred)
+		must(t, err)
+		must(t, attach(root, images))
+		root.Close()
+		if kind == "nfs3" {
+			jobs = append(jobs, begin(t, "save", "/run/tmp/source", "saved-"+kind, "--images", images, "--yes", "--json"))
+			continue
+		}
+		must(t, os.WriteFile(target, nil, 0o600))
+		must(t, os.Truncate(target, int64(len(source))))
+		jobs = append(jobs, begin(t, "save", "/run/tmp/source", "saved-"+kind, "--images", images, "--yes", "--json"),
+			begin(t, "restore", "base", target, "--images", images, "--yes", "--json"))
+	}
+	nfsd(t, 0)
+	stopSMB()
+	for _, j := range jobs {
+		j.goOn(t)
+	}
+	time.Sleep(away)
+	for _, j := range jobs {
+		select {
+		case err := <-j.ended:
+			t.Fatalf("%v ended without the server: %v\n%s", j.cmd.Args, err, j.said.String())
+		default:
+		}
+	}
+	nfsd(t, 4)
+	smbd(t)
+	back := time.Now()
+	for _, j := range jobs {
+		if err := <-j.ended; err != nil {
+			t.Errorf("%v: %v\n%s", j.cmd.Args, err, j.said.String())
+		}
+		t.Logf("%v ended %v after the servers came back", j.cmd.Args[1:3], time.Since(back).Round(time.Second))
+	}
+	for kind := range places {
+		lab.Do(t, "doppel", "verify", "saved-"+kind, "--images", "/mnt/whole")
+		if kind == "nfs3" {
+			continue
+		}
+		if got, err := os.ReadFile("/run/tmp/target-" + kind); err != nil || !bytes.Equal(got, source) {
+			t.Errorf("what was restored over %s is not what was saved: %v", kind, err)
+		}
+	}
+}
