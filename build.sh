@@ -49,11 +49,11 @@ test_packages="
 	kmod
 	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
 	makefs mdadm
-	nilfs-tools ntfs-3g
+	nfs-kernel-server nilfs-tools ntfs-3g
 	partclone parted pigz
 	qemu-utils
-	reiserfsprogs
-	sleuthkit squashfs-tools
+	reiserfsprogs rpcbind
+	samba sleuthkit squashfs-tools
 	udftools util-linux-extra
 	xfsprogs xz-utils
 	zstd"
