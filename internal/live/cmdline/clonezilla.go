@@ -1,20 +1,22 @@
 package cmdline
 
 import (
-	"net/url"
 	"path"
 	"slices"
 	"strings"
+
+	"doppel.live/internal/store/remote"
 )
 
 // ocs is what Clonezilla's own parameters asked for. They are described in its
 // "Preseed" documents; only the words of those documents are used here.
 type ocs struct {
-	run    []string // arguments of doppel
-	batch  bool     // no questions
-	images string
-	then   string
-	keymap string
+	run      []string // arguments of doppel
+	batch    bool     // no questions
+	images   string
+	password remote.Secret
+	then     string
+	keymap   string
 }
 
 // command is the job, with --yes where Clonezilla was told to ask nothing.
@@ -177,25 +179,18 @@ func digit(c byte) bool { return '0' <= c && c <= '9' }
 // repository translates ocs_repository. Clonezilla writes local places as
 // dev:///sdb1, dev:///dev/sdb1 or dev:///LABEL=x.
 func (p *parser) repository(x Param) {
-	u, err := url.Parse(x.Value)
-	if err != nil || u.Scheme == "" {
+	scheme, rest, ok := strings.Cut(x.Value, ":")
+	switch {
+	case !ok:
 		p.note(x.Key, "no URL such as dev:///sdb1 or nfs://server/folder")
-		return
-	}
-	if _, secret := u.User.Password(); secret {
-		u.User = url.User(u.User.Username())
-		p.note(x.Key, "the password in it is not used: it will be asked for")
-	}
-	switch u.Scheme {
-	case "dev":
-		p.ocs.images = localPlace(strings.TrimPrefix(x.Value[len("dev:"):], "//"))
-	case "ssh", "sshfs":
-		u.Scheme = "sftp"
-		p.ocs.images = u.String()
-	case "nfs", "nfs4", "smb", "sftp", "http", "https", "webdav", "webdavs", "s3":
-		p.ocs.images = u.String()
+	case scheme == "dev":
+		p.ocs.images = localPlace(strings.TrimPrefix(rest, "//"))
 	default:
-		p.note(x.Key, "%s: is no kind of place known here", u.Scheme)
+		p.ocs.images, p.ocs.password = p.place(x)
+		if _, _, err := remote.Parse(p.ocs.images); err != nil {
+			p.note(x.Key, "%v", err)
+			p.ocs.images = ""
+		}
 	}
 }
 

@@ -1,10 +1,13 @@
 package cmdline
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"doppel.live/internal/store/remote"
 )
 
 func TestSplit(t *testing.T) {
@@ -113,6 +116,8 @@ func TestNotes(t *testing.T) {
 		`ocs_live_run="ocs-sr restoreparts lab sda1 sdb1"`:        "one disk",
 		"ocs_repository=smb://joe:geheim@10.0.0.1/images":         "password",
 		"ocs_repository=ssh://joe:geheim@10.0.0.1/images quiet=1": "password",
+		"doppel.images=smb://joe:geheim@10.0.0.1/images":          "doppel.credentials",
+		"ocs_repository=smb://joe:geheim@10.0.0.1:x/images":       "URL",
 	} {
 		c := Parse(line)
 		if word == "" {
@@ -124,9 +129,37 @@ func TestNotes(t *testing.T) {
 		if len(c.Notes) != 1 || !strings.Contains(c.Notes[0].String(), word) {
 			t.Errorf("%s: notes %v, want one with %q", line, c.Notes, word)
 		}
-		if strings.Contains(c.Images, "geheim") {
-			t.Errorf("%s: the password got through: %s", line, c.Images)
+		if strings.Contains(fmt.Sprintf("%+v", c), "geheim") {
+			t.Errorf("%s: the password got through: %+v", line, c)
 		}
+	}
+}
+
+// TestPassword: what stands in a URL is used and shown nowhere.
+func TestPassword(t *testing.T) {
+	const want = "p@ss w%rd"
+	for _, line := range []string{
+		`ocs_repository="smb://LAB;joe:p@ss%20w%25rd@10.0.0.1/images/a b"`,
+		`doppel.images=smb://LAB;joe:p%40ss%20w%25rd@10.0.0.1/images/a%20b ocs_repository=dev:///sdb1`,
+	} {
+		c := Parse(line)
+		if c.Images != "smb://LAB;joe@10.0.0.1/images/a%20b" || c.Password.Reveal() != want {
+			t.Errorf("%s: %s with %q", line, c.Images, c.Password.Reveal())
+		}
+		if shown := remote.Scrub(line, c.Secrets...); strings.Contains(shown, "ss%20w") || !strings.Contains(shown, "joe:"+remote.Hidden+"@") {
+			t.Errorf("shown: %s", shown)
+		}
+		if again := remote.Scrub("as meant: "+want, c.Secrets...); strings.Contains(again, want) {
+			t.Errorf("shown: %s", again)
+		}
+	}
+	line := `ocs_prerun="fetch https://a:first@srv/x ftp://b:second@srv" doppel.images=smb://u:third@srv:x/y doppel.credentials=boot:c.json`
+	c := Parse(line)
+	if shown := remote.Scrub(line, c.Secrets...); strings.Contains(shown, "first") || strings.Contains(shown, "second") || strings.Contains(shown, "third") {
+		t.Errorf("shown: %s", shown)
+	}
+	if c.Images != "smb://srv:x/y" || c.Credentials != "boot:c.json" {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -134,6 +167,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(`doppel.run="restore a serial:b" ocs_prerun2=x ip=dhcp`)
 	f.Add(`"ocs_live_run=ocs-sr -p reboot restoreparts lab 'p1 0p1'"`)
 	f.Add(`ocs_repository=dev: ocs_repository=://`)
+	f.Add(`doppel.images=smb://u:p@x ocs_prerun=a://b:c@d://e:f@g`)
 	f.Fuzz(func(t *testing.T, line string) {
 		Parse(line)
 		args := Fields(line)

@@ -5,6 +5,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"doppel.live/internal/store/remote"
 )
 
 // What can happen after an unattended job.
@@ -18,8 +20,14 @@ const (
 // Config is what the command line asks of the live system. The zero value is
 // an attended start: the menu, nothing mounted, no network.
 type Config struct {
-	Run      []string   // arguments of doppel; none: nobody asked for a job
-	Images   string     // a place as the command place takes it, or a URL; "" = none
+	Run    []string // arguments of doppel; none: nobody asked for a job
+	Images string   // a place as the command place takes it, or a URL without a password; "" = none
+	// Credentials names the file with user and password for Images; "" = none.
+	Credentials string
+	// Password stood in the URL of Images, where everybody reads it.
+	Password remote.Secret
+	// Secrets are all the texts of the line that must be shown nowhere.
+	Secrets  []remote.Secret
 	Prerun   [][]string // commands before the job, in order
 	Postrun  [][]string // commands after the job, in order
 	Then     string     // one of the Then constants; "" = not said
@@ -65,6 +73,7 @@ func (p *parser) note(param, format string, args ...any) {
 }
 
 func (p *parser) take(x Param) {
+	p.Secrets = append(p.Secrets, secretsIn(x.Value)...)
 	switch {
 	case strings.HasPrefix(x.Key, "doppel."):
 		p.doppel(strings.TrimPrefix(x.Key, "doppel."), x)
@@ -89,7 +98,9 @@ func (p *parser) doppel(name string, x Param) {
 			p.Run = p.Run[1:]
 		}
 	case "images":
-		p.Images = x.Value
+		p.Images, p.Password = p.place(x)
+	case "credentials":
+		p.Credentials = x.Value
 	case "prerun":
 		p.Prerun = appendArgv(p.Prerun, x.Value)
 	case "postrun":
@@ -142,7 +153,9 @@ func (p *parser) finish() Config {
 	if len(p.Run) == 0 {
 		p.Run = p.ocs.command()
 	}
-	p.Images = first(p.Images, p.ocs.images)
+	if p.Images == "" {
+		p.Images, p.Password = p.ocs.images, p.ocs.password
+	}
 	p.Then = first(p.Then, p.ocs.then)
 	if p.Keymap = first(p.Keymap, p.ocs.keymap); strings.EqualFold(p.Keymap, "none") {
 		p.Keymap = ""

@@ -206,7 +206,7 @@ func (m *machine) logScreen(c console.Console) {
 		return
 	}
 	defer f.Close()
-	if err := showKernelLog(f); err != nil {
+	if err := showKernelLog(f, m.config.Secrets); err != nil {
 		m.log.printf("log on %s: %v", c.Name, err)
 	}
 }

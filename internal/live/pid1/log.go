@@ -7,14 +7,16 @@ import (
 	"sync"
 	"time"
 
+	"doppel.live/internal/store/remote"
 	"golang.org/x/sys/unix"
 )
 
 // log writes to the kernel's log, which reaches the consoles, and to a file.
 type log struct {
-	mu   sync.Mutex
-	kmsg *os.File
-	file *os.File
+	mu      sync.Mutex
+	kmsg    *os.File
+	file    *os.File
+	secrets []remote.Secret // that it shows nowhere; set before it is used
 }
 
 func newLog() *log { return &log{} }
@@ -51,6 +53,7 @@ func (l *log) printf(format string, args ...any) { l.write(notice, fmt.Sprintf(f
 func (l *log) always(format string, args ...any) { l.write(critical, fmt.Sprintf(format, args...)) }
 
 func (l *log) write(level int, text string) {
+	text = remote.Scrub(text, l.secrets...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for line := range strings.Lines(text) {
@@ -75,10 +78,11 @@ func uptime() string {
 	return fmt.Sprintf("%.2f s", time.Duration(t.Nano()).Seconds())
 }
 
-// showKernelLog copies the kernel's log to a console for ever. A record of
+// showKernelLog copies the kernel's log, which begins with the whole command
+// line, to a console for ever. A record of
 // /dev/kmsg is "priority,number,microseconds,flags;text", further lines of it
 // begin with a space.
-func showKernelLog(to *os.File) error {
+func showKernelLog(to *os.File, secrets []remote.Secret) error {
 	from, err := os.Open("/dev/kmsg")
 	if err != nil {
 		return err
@@ -93,7 +97,7 @@ func showKernelLog(to *os.File) error {
 		if err != nil {
 			return err
 		}
-		if _, err := to.WriteString(logLine(string(buf[:n]))); err != nil {
+		if _, err := to.WriteString(remote.Scrub(logLine(string(buf[:n])), secrets...)); err != nil {
 			return err
 		}
 	}

@@ -50,12 +50,14 @@ func (m *machine) prepare() {
 	mountProc()
 	line, err := os.ReadFile("/proc/cmdline")
 	m.config = cmdline.Parse(string(line))
+	m.log.secrets = m.config.Secrets
 	if m.config.Stop {
 		m.stop()
 	}
 	m.background("mounts", mountAll)
 	environment()
 	m.log.open()
+	m.hide(string(line))
 	if err != nil {
 		m.log.printf("the kernel command line cannot be read: %v", err)
 	}

@@ -2,6 +2,7 @@ package pid1
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 
 	"doppel.live/internal/live/cmdline"
 	"doppel.live/internal/live/console"
+	"doppel.live/internal/store/remote"
 	"golang.org/x/sys/unix"
 
 	"fmt"
@@ -141,6 +143,9 @@ func TestSteps(t *testing.T) {
 		{"attended", cmdline.Config{Then: "poweroff"}, ""},
 		{"job", cmdline.Config{Run: run, Then: "poweroff"}, `menu --run 'restore '\''lab pc'\'' serial:X' --then poweroff`},
 		{"place only", cmdline.Config{Images: "LABEL=X"}, "place use LABEL=X --wait 30s"},
+		{"with credentials", cmdline.Config{Images: "smb://a@b/c", Credentials: "boot:c.json", Password: remote.NewSecret("hush")},
+			"place use smb://a@b/c --wait 30s --credentials boot:c.json"},
+		{"with a password", cmdline.Parse("doppel.images=smb://a:hush@b/c"), "place use smb://a@b/c --wait 30s --credentials /run/doppel/credentials.json"},
 		{"all", cmdline.Config{Images: "boot", Prerun: [][]string{{"a"}, {"b", "c d"}}, Run: run, Postrun: [][]string{{"e"}}, Then: "reboot"},
 			`place use boot --wait 30s | a | b 'c d' | menu --run 'restore '\''lab pc'\'' serial:X' | e`},
 	} {
@@ -177,6 +182,35 @@ func TestFailedStep(t *testing.T) {
 	}
 	if (&machine{}).unattended() != nil {
 		t.Error("an attended start has a script")
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "credentials.json")
+	if err := writeCredentials(file, remote.NewSecret(`h"u sh`)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if info, _ := f.Stat(); info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read it: %v", info.Mode())
+	}
+	if c, err := remote.ReadCredentials(f); err != nil || c.Password.Reveal() != `h"u sh` {
+		t.Errorf("%v", err)
+	}
+	out, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	l := &log{file: out, kmsg: out, secrets: cmdline.Parse("ocs_repository=smb://a:h%20ush@b/c").Secrets}
+	l.printf("mount smb://a:h%%20ush@b/c with %q", "h ush")
+	if text, _ := os.ReadFile(out.Name()); strings.Contains(string(text), "ush") || !strings.Contains(string(text), "mount smb") {
+		t.Errorf("logged: %s", text)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // How long an unattended start waits for its devices.
 const (
-	placeWait  = "30s"           // for the place of the images, by events
+	placeWait  = "30s"           // for the place of the images, its network and its server
 	quietTime  = 2 * time.Second // usb-storage looks at a stick after one second
 	settleTime = 30 * time.Second
 )
@@ -28,7 +28,7 @@ type step struct {
 func steps(c cmdline.Config) []step {
 	var out []step
 	if c.Images != "" {
-		out = append(out, step{[]string{"place", "use", c.Images, "--wait", placeWait}, "the place of the images"})
+		out = append(out, step{placeCommand(c), "the place of the images"})
 	}
 	for _, argv := range c.Prerun {
 		out = append(out, step{argv, "a command before the job"})

@@ -86,8 +86,8 @@ func cutPlace(name string) (spec, file string, ok bool) {
 	return spec, file, ok && file != "" && (spec == Boot || strings.HasPrefix(spec, "LABEL=") || strings.HasPrefix(spec, "UUID="))
 }
 
-// readFrom reads a file of a disk. What lies on the boot medium itself comes
-// before what lies on its partitions.
+// readFrom reads a file of a disk. Of the boot medium the partitions beside the
+// live system come first: people can write to those.
 func (s System) readFrom(spec, file string, limit int64) ([]byte, error) {
 	list, err := s.disks()
 	if err != nil {
@@ -97,12 +97,13 @@ func (s System) readFrom(spec, file string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	candidates := []Place{p}
+	var candidates []Place
 	for _, q := range list {
 		if spec == Boot && q.BootMedium && q.Spec != Boot {
 			candidates = append(candidates, q)
 		}
 	}
+	candidates = append(candidates, p)
 	for _, p := range candidates {
 		var data []byte
 		if data, err = s.readOn(p, file, limit); !errors.Is(err, fs.ErrNotExist) {
