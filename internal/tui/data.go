@@ -1,5 +1,7 @@
 package tui
 
+import "doppel.live/internal/store/remote"
+
 // The structures below are what the commands print under --json, as far as the
 // menu shows it.
 
@@ -127,6 +129,10 @@ type placeAnswer struct {
 	ReadOnly bool   `json:"read_only"`
 	Error    string `json:"error"`
 	Next     string `json:"next"`
+
+	Reason      remote.Reason `json:"reason"`
+	Fingerprint string        `json:"fingerprint"` // of a server's key
+	KeyType     string        `json:"key_type"`
 }
 
 // jobPlan is the plan of a save or of a restore.

@@ -126,11 +126,18 @@ type reply struct {
 type runner struct {
 	replies map[string]reply
 	ran     []string
+	fed     []string // the standard input of each
+	then    map[string][]reply
 }
 
 func (r *runner) Run(ctx context.Context, argv []string, line func(job.Line)) (job.Exit, error) {
+	return r.Feed(ctx, argv, nil, line)
+}
+
+func (r *runner) Feed(ctx context.Context, argv []string, stdin []byte, line func(job.Line)) (job.Exit, error) {
 	command := strings.Join(argv, " ")
 	r.ran = append(r.ran, command)
+	r.fed = append(r.fed, string(stdin))
 	best := ""
 	for name := range r.replies {
 		if strings.HasPrefix(command, name) && len(name) > len(best) {
@@ -141,6 +148,9 @@ func (r *runner) Run(ctx context.Context, argv []string, line func(job.Line)) (j
 		return job.Exit{Status: 127}, fmt.Errorf("%s: no such command", argv[0])
 	}
 	got := r.replies[best]
+	if more := r.then[best]; len(more) > 0 {
+		r.replies[best], r.then[best] = more[0], more[1:]
+	}
 	for _, l := range got.lines {
 		if text, isErr := strings.CutPrefix(l, "stderr:"); isErr {
 			line(job.Line{Text: []byte(text), Stderr: true})
@@ -162,7 +172,7 @@ func (r *runner) Attach(argv []string) error {
 // jobs are the commands that ran, without those that only ask.
 func (r *runner) jobs() []string {
 	return slices.DeleteFunc(slices.Clone(r.ran), func(s string) bool {
-		return strings.HasPrefix(s, "place list") || strings.HasPrefix(s, "place status") ||
+		return strings.HasPrefix(s, "place list") || strings.HasPrefix(s, "network status") || strings.HasPrefix(s, "place status") ||
 			strings.HasPrefix(s, "doppel disks") || s == "doppel images --json" || strings.Contains(s, "--plan")
 	})
 }

@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -62,8 +63,12 @@ func (m *Menu) imageActions(im summary) error {
 	if problem := m.imageProblem(im); problem != "" {
 		page.Body = append(page.Body, Line{Tone: Bad, Text: problem})
 	} else {
-		actions = []func(summary) error{m.checkImage, m.renameImage, m.removeImage, m.convertRaw, m.convertQcow2, m.convertAnew}
-		names = []string{t.ItemCheck, t.ItemRename, t.ItemRemove, t.ItemRaw, t.ItemQcow2, t.ItemAnew}
+		actions = []func(summary) error{m.checkImage, m.renameImage, m.removeImage, m.convertAnew}
+		names = []string{t.ItemCheck, t.ItemRename, t.ItemRemove, t.ItemAnew}
+		if m.place == nil || strings.HasPrefix(or(m.place.Path, "/"), "/") { // else no file can lie beside it
+			actions = append(actions, m.convertRaw, m.convertQcow2)
+			names = append(names, t.ItemRaw, t.ItemQcow2)
+		}
 	}
 	if len(im.Volumes) > 0 {
 		page.Body = append(page.Body, Line{Tone: Strong, Cells: t.HeadVolumes})
@@ -88,7 +93,18 @@ func (m *Menu) imageActions(im summary) error {
 }
 
 func (m *Menu) checkImage(im summary) error {
-	return m.run(m.checkVerb(im.Name), []string{"doppel", "verify", im.Name, "--json"})
+	return m.runWith("verify", "", m.checkVerb(im.Name), "doppel", "verify", im.Name)
+}
+
+// runWith runs a command that needs no plan, in expert mode with the options
+// that are chosen before.
+func (m *Menu) runWith(command, kind string, v verb, argv ...string) error {
+	set := settings{}
+	line := func() []string { return slices.Concat(argv, set.args(m.Text.Options(command)), []string{"--json"}) }
+	if err := m.options(set, command, kind, line); err != nil && !errors.Is(err, errSkip) {
+		return err
+	}
+	return m.run(v, line())
 }
 
 func (m *Menu) imageVerb(work PageText, image string) verb {
@@ -140,12 +156,14 @@ func (m *Menu) removeImage(im summary) error {
 }
 
 // convert makes a file beside the images, or an image.
-func (m *Menu) convert(im summary, dest string) error {
-	return m.run(m.imageVerb(m.Text.ConvertWork, im.Name), []string{"doppel", "convert", im.Name, dest, "--json"})
+func (m *Menu) convert(im summary, kind, dest string) error {
+	return m.runWith("convert", kind, m.imageVerb(m.Text.ConvertWork, im.Name), "doppel", "convert", im.Name, dest)
 }
 
-func (m *Menu) convertRaw(im summary) error   { return m.convert(im, m.beside(im.Name+".raw")) }
-func (m *Menu) convertQcow2(im summary) error { return m.convert(im, m.beside(im.Name+".qcow2")) }
+func (m *Menu) convertRaw(im summary) error { return m.convert(im, fileKind, m.beside(im.Name+".raw")) }
+func (m *Menu) convertQcow2(im summary) error {
+	return m.convert(im, fileKind, m.beside(im.Name+".qcow2"))
+}
 
 // beside is the path of a file in the place for images.
 func (m *Menu) beside(name string) string {
@@ -161,5 +179,5 @@ func (m *Menu) convertAnew(im summary) error {
 	if err != nil {
 		return err
 	}
-	return m.convert(im, name)
+	return m.convert(im, imageKind, name)
 }

@@ -3,7 +3,8 @@ package tui
 import "strings"
 
 // Layout breaks a body into lines of at most width cells, cleaned, without
-// Cells. A text keeps its own line ends.
+// Cells. A text keeps its own line ends, and a cell for which its column is too
+// narrow goes on below: nothing is lost.
 func Layout(body []Line, width int) []Line {
 	var out []Line
 	for i := 0; i < len(body); {
@@ -21,8 +22,11 @@ func Layout(body []Line, width int) []Line {
 		for ; end < len(body) && body[end].Cells != nil; end++ {
 			rows = append(rows, body[end].Cells)
 		}
-		for j, s := range Columns(rows, width) {
-			out = append(out, Line{Tone: body[i+j].Tone, Text: s})
+		widths := columnWidths(rows, width)
+		for j, row := range rows {
+			for _, s := range unfold(row, widths, width) {
+				out = append(out, Line{Tone: body[i+j].Tone, Text: s})
+			}
 		}
 		i = end
 	}
@@ -49,35 +53,107 @@ func (p Page) Heads() []string {
 // gap is the number of spaces between two columns.
 const gap = 2
 
-// Columns sets rows of cells into columns of a table at most width cells wide;
-// the widest columns are cut when there is too little room.
-func Columns(rows [][]string, width int) []string {
+// cleanCell is what is shown of a cell.
+func cleanCell(s string) string { return strings.TrimSpace(Clean(s)) }
+
+// columnWidths gives how wide the columns of a table are, so that it is at most
+// width cells wide. A row of a single cell needs no column: it may lie over all.
+func columnWidths(rows [][]string, width int) []int {
 	var widths []int
-	clean := make([][]string, len(rows))
-	for i, row := range rows {
+	for _, row := range rows {
 		for j, cell := range row {
-			cell = strings.TrimSpace(Clean(cell))
-			clean[i] = append(clean[i], cell)
 			if j == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[j] = max(widths[j], Width(cell))
+			if len(row) > 1 {
+				widths[j] = max(widths[j], Width(cleanCell(cell)))
+			}
 		}
 	}
 	fit(widths, width)
-	out := make([]string, len(rows))
-	for i, row := range clean {
-		var line strings.Builder
-		for j, cell := range row {
-			if widths[j] == 0 {
-				continue
-			}
-			if line.Len() > 0 {
-				line.WriteString(strings.Repeat(" ", gap))
-			}
-			line.WriteString(pad(cell, widths[j]))
+	return widths
+}
+
+// setRow sets cells beside each other, cut where a column is too narrow.
+func setRow(row []string, widths []int, width int) string {
+	if len(row) == 1 {
+		return Cut(cleanCell(row[0]), width)
+	}
+	var line strings.Builder
+	for j, cell := range row {
+		if widths[j] == 0 {
+			continue
 		}
-		out[i] = Cut(strings.TrimRight(line.String(), " "), width)
+		if line.Len() > 0 {
+			line.WriteString(strings.Repeat(" ", gap))
+		}
+		line.WriteString(pad(cleanCell(cell), widths[j]))
+	}
+	return Cut(strings.TrimRight(line.String(), " "), width)
+}
+
+// unfold sets cells beside each other in as many lines as they need.
+func unfold(row []string, widths []int, width int) []string {
+	if len(row) == 1 {
+		return wrap(cleanCell(row[0]), width)
+	}
+	parts, lines := make([][]string, len(row)), 1
+	for j, cell := range row {
+		if cell = cleanCell(cell); widths[j] > 0 {
+			if parts[j] = []string{cell}; Width(cell) > widths[j] {
+				parts[j] = wrap(cell, widths[j])
+			}
+			lines = max(lines, len(parts[j]))
+		}
+	}
+	out := make([]string, lines)
+	for k := range out {
+		cells := make([]string, len(row))
+		for j := range row {
+			if k < len(parts[j]) {
+				cells[j] = parts[j][k]
+			}
+		}
+		out[k] = setRow(cells, widths, width)
+	}
+	return out
+}
+
+// Columns sets rows of cells into columns of a table at most width cells wide;
+// the widest columns are cut when there is too little room.
+func Columns(rows [][]string, width int) []string {
+	widths := columnWidths(rows, width)
+	out := make([]string, len(rows))
+	for i, row := range rows {
+		out[i] = setRow(row, widths, width)
+	}
+	return out
+}
+
+// Unfold is Columns without loss: each row gives as many lines as it needs.
+func Unfold(rows [][]string, width int) [][]string {
+	widths := columnWidths(rows, width)
+	out := make([][]string, len(rows))
+	for i, row := range rows {
+		out[i] = unfold(row, widths, width)
+	}
+	return out
+}
+
+// CutCells gives, for each row, the cells of which Columns cuts something.
+func CutCells(rows [][]string, width int) [][]string {
+	widths := columnWidths(rows, width)
+	out := make([][]string, len(rows))
+	for i, row := range rows {
+		for j, cell := range row {
+			room := width
+			if len(row) > 1 {
+				room = widths[j]
+			}
+			if cell = cleanCell(cell); Width(cell) > room {
+				out[i] = append(out[i], cell)
+			}
+		}
 	}
 	return out
 }

@@ -30,6 +30,10 @@ type Menu struct {
 
 	status string // for the head of the screen
 	place  *place // for images, nil when none is chosen
+	expert bool   // every option of a job is asked for
+
+	at      int                // the item of the main page that is pointed to at first
+	servers map[string]*server // what was typed last, by scheme
 }
 
 // Main shows the main page and what is chosen there, until the terminal goes
@@ -42,10 +46,15 @@ func (m *Menu) Main() error {
 		if m.Notes != "" {
 			page.Body = []Line{{Tone: Warn, Text: m.Notes}}
 		}
-		actions := []func() error{m.save, m.rescue, m.restore, m.clone, m.check, m.images, m.places, m.disks, m.shell, m.reboot, m.powerOff}
-		for i, text := range []string{t.ItemSave, t.ItemRescue, t.ItemRestore, t.ItemClone, t.ItemCheck, t.ItemImages, t.ItemPlace, t.ItemDisks, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
+		expert := t.Expert.Off
+		if m.expert {
+			expert = t.Expert.On
+		}
+		actions := []func() error{m.save, m.rescue, m.restore, m.clone, m.check, m.images, m.places, m.network, m.disks, m.toggleExpert, m.shell, m.reboot, m.powerOff}
+		for i, text := range []string{t.ItemSave, t.ItemRescue, t.ItemRestore, t.ItemClone, t.ItemCheck, t.ItemImages, t.ItemPlace, t.ItemNetwork, t.ItemDisks, expert, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
 			page.Items = append(page.Items, Item{Cells: []string{text}, Note: t.MainNotes[i]})
 		}
+		page.Start, m.at = m.at, 0
 		m.log("page main")
 		chosen, err := m.choose(page)
 		if errors.Is(err, ErrBack) {
@@ -53,6 +62,9 @@ func (m *Menu) Main() error {
 		}
 		if err == nil {
 			err = actions[chosen]()
+			if page.Items[chosen].Cells[0] == expert {
+				m.at = chosen // where it can be switched back
+			}
 		}
 		if err != nil && !errors.Is(err, ErrBack) {
 			return err
@@ -83,15 +95,32 @@ func (m *Menu) look() {
 // set takes a place for images, nil for none, into the head of the screen.
 func (m *Menu) set(p *place) {
 	t := m.Text
-	if m.place = p; p == nil {
-		m.status = t.StatusNone
-		return
+	m.place, m.status = p, t.StatusNone
+	if p != nil {
+		rest := ""
+		if p.Free >= 0 {
+			rest = fmt.Sprintf(t.StatusFree, size(p.Free))
+		}
+		if p.ReadOnly {
+			rest += t.StatusRO
+		}
+		if p.Problem != "" {
+			rest += ", " + Cut(Clean(p.Problem), 30)
+		}
+		name := Clean(m.placeName(p))
+		room := statusWidth - Width(rest) - Width(fmt.Sprintf(t.StatusPlace, ""))
+		if m.expert {
+			room -= Width(fmt.Sprintf(t.Expert.Status, ""))
+		}
+		m.status = fmt.Sprintf(t.StatusPlace, Cut(name, max(room, 16))) + rest
 	}
-	m.status = fmt.Sprintf(t.StatusPlace, m.placeName(p), size(p.Free))
-	if p.ReadOnly {
-		m.status += t.StatusRO
+	if m.expert {
+		m.status = fmt.Sprintf(t.Expert.Status, m.status)
 	}
 }
+
+// statusWidth is the room for a status in the head of a screen of 80 columns.
+const statusWidth = 66
 
 // choose shows a page that wants one item.
 func (m *Menu) choose(p Page) (int, error) {
@@ -111,7 +140,10 @@ func (m *Menu) tell(title, help string, body []Line) error {
 
 // query runs a command that answers with one JSON value. Where it gives no
 // such value the error holds what it said instead.
-func (m *Menu) query(v any, argv ...string) error {
+func (m *Menu) query(v any, argv ...string) error { return m.feed(v, nil, argv...) }
+
+// feed is query for a command that reads stdin.
+func (m *Menu) feed(v any, stdin []byte, argv ...string) error {
 	var stdout, stderr bytes.Buffer
 	var state job.State
 	var exit job.Exit
@@ -119,7 +151,7 @@ func (m *Menu) query(v any, argv ...string) error {
 	stopped := false
 	work := Work{Page: Page{Title: m.Text.Wait, Status: m.status}}
 	work.Run = func(ctx context.Context, _ func(Progress)) {
-		exit, err = m.Runner.Run(ctx, argv, func(l job.Line) {
+		exit, err = m.Runner.Feed(ctx, argv, stdin, func(l job.Line) {
 			state.Take(l)
 			w := &stdout
 			if l.Stderr {

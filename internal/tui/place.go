@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"doppel.live/internal/store/remote"
 )
 
 // needPlace asks for the place of images unless there is one.
@@ -17,24 +19,31 @@ func (m *Menu) needPlace() error {
 // places is the page that chooses where images are.
 func (m *Menu) places() error {
 	for {
-		p, err := m.choosePlace()
-		if err != nil {
+		list, chosen, err := m.choosePlace()
+		local := len(list)
+		switch {
+		case err != nil:
 			return err
+		case chosen < local:
+			err = m.use(&list[chosen])
+		case chosen < local+len(m.serverItems()):
+			err = m.serverPlace(chosen - local)
+		default:
+			continue // look again
 		}
-		if p == nil {
-			continue // looked again
-		}
-		if err := m.use(p); !errors.Is(err, ErrBack) {
+		if !errors.Is(err, ErrBack) {
 			return err
 		}
 	}
 }
 
-func (m *Menu) choosePlace() (*place, error) {
+// choosePlace shows the places of this machine, with serverItems behind them,
+// and gives the item that was chosen.
+func (m *Menu) choosePlace() ([]place, int, error) {
 	t := m.Text
 	var list placeList
 	if err := m.ask(&list, "place", "list", "--json"); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	page := Page{Title: t.Place.Title, Body: paragraph(t.Place.Intro), Help: t.Place.Help, Head: t.HeadPlaces}
 	for i, p := range list.Places {
@@ -51,12 +60,12 @@ func (m *Menu) choosePlace() (*place, error) {
 	if len(list.Places) == 0 {
 		page.Head, page.Body = nil, []Line{{Tone: Warn, Text: t.NoPlaces}}
 	}
-	page.Items = append(page.Items, m.again())
-	chosen, err := m.choose(page)
-	if err != nil || chosen == len(list.Places) {
-		return nil, err
+	if m.place != nil && remote.Is(m.place.Spec) {
+		page.Body = append(page.Body, Line{Text: fmt.Sprintf(t.Net.Now, m.placeName(m.place))})
 	}
-	return &list.Places[chosen], nil
+	page.Items = append(append(page.Items, m.serverItems()...), m.again())
+	chosen, err := m.choose(page)
+	return list.Places, chosen, err
 }
 
 // placeName is what a person calls a place: its device, unless it is the
@@ -64,6 +73,10 @@ func (m *Menu) choosePlace() (*place, error) {
 func (m *Menu) placeName(p *place) string {
 	if p.Spec == "boot" {
 		return m.Text.BootPlace
+	}
+	if l, _, err := remote.Parse(p.Spec); err == nil && remote.Is(p.Spec) {
+		l.HostKey = "" // nobody wants to read that
+		return l.String()
 	}
 	return strings.TrimSpace(p.Spec + " " + p.Label)
 }
@@ -105,8 +118,8 @@ func (m *Menu) use(p *place) error {
 	if err := m.ask(&a, "place", "use", p.Spec, "--json"); err != nil {
 		return err
 	}
-	m.look()
 	if !a.OK {
+		m.look()
 		m.log("place refused: %s", a.Error)
 		body := []Line{{Tone: Bad, Text: or(a.Error, t.NoAnswer)}}
 		if a.Next != "" {
@@ -114,6 +127,13 @@ func (m *Menu) use(p *place) error {
 		}
 		return back(m.tell(t.PlaceFailed, t.Place.Help, body))
 	}
+	return m.using(p, a)
+}
+
+// using says that a place is used now.
+func (m *Menu) using(p *place, a placeAnswer) error {
+	t := m.Text
+	m.look()
 	if m.place == nil || m.place.Spec != p.Spec { // there was no answer
 		now := *p
 		now.Free, now.ReadOnly, now.Path = a.Free, a.ReadOnly, a.Path
@@ -123,9 +143,11 @@ func (m *Menu) use(p *place) error {
 	body := []Line{{Tone: Good, Text: fmt.Sprintf(t.PlaceSet, m.placeName(p))}}
 	if a.ReadOnly {
 		body[0] = Line{Tone: Warn, Text: fmt.Sprintf(t.PlaceSetRO, m.placeName(p))}
-		if a.Next != "" { // why, and what helps
-			body = append(body, Line{Text: fmt.Sprintf(t.Next, a.Next)})
-		}
+	} else if a.Reason == remote.Full {
+		body = append(body, Line{Tone: Warn, Text: t.Net.Reasons[remote.Full]})
+	}
+	if a.Next != "" { // why, and what helps
+		body = append(body, Line{Text: fmt.Sprintf(t.Next, a.Next)})
 	}
 	return m.tell(t.Place.Title, t.Place.Help, body)
 }

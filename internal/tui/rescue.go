@@ -12,7 +12,7 @@ const rescueSuffix = ".rescue"
 
 // rescue is the flow that saves what can be read of a failing disk.
 func (m *Menu) rescue() error {
-	s := saving{rescue: true}
+	s := saving{rescue: true, set: settings{}}
 	return walk(
 		m.needPlace,
 		func() (err error) {
@@ -23,6 +23,7 @@ func (m *Menu) rescue() error {
 		func() error { return m.saveWhat(&s) },
 		func() error { return m.saveParts(&s) },
 		func() error { return m.saveName(&s) },
+		func() error { return m.saveOptions(&s) },
 		func() error { return m.savePlan(&s) },
 		func() error { return m.run(m.verbOfSaving(&s), m.saveArgs(&s)) },
 	)

@@ -15,11 +15,12 @@ type restoring struct {
 	whole   bool
 	targets []string // paths of disks
 	plan    *jobPlan
+	set     settings // of expert mode
 }
 
 // restore is the flow that writes an image to a disk.
 func (m *Menu) restore() error {
-	var r restoring
+	r := restoring{set: settings{}}
 	return walk(
 		m.needPlace,
 		func() (err error) {
@@ -29,6 +30,7 @@ func (m *Menu) restore() error {
 		func() error { return m.restoreWhat(&r) },
 		func() error { return m.restoreParts(&r) },
 		func() error { return m.chooseTargets(m.Text.Target, &r) },
+		func() error { return m.restoreOptions(&r) },
 		func() error { return m.restorePlan(&r, m.Text.RestorePlan) },
 		func() error { return m.confirm(&r) },
 		func() error { return m.run(m.restoreVerb(&r), m.restoreArgs(&r, "--consent", r.plan.Consent)) },
@@ -37,7 +39,7 @@ func (m *Menu) restore() error {
 
 // clone is the flow that copies a disk to others.
 func (m *Menu) clone() error {
-	var r restoring
+	r := restoring{set: settings{}}
 	return walk(
 		func() error {
 			d, err := m.chooseDisk(m.Text.Clone)
@@ -45,6 +47,7 @@ func (m *Menu) clone() error {
 			return err
 		},
 		func() error { return m.chooseTargets(m.Text.CloneTarget, &r) },
+		func() error { return m.restoreOptions(&r) },
 		func() error { return m.restorePlan(&r, m.Text.ClonePlan) },
 		func() error { return m.confirm(&r) },
 		func() error { return m.run(m.restoreVerb(&r), m.restoreArgs(&r, "--consent", r.plan.Consent)) },
@@ -186,9 +189,22 @@ func (m *Menu) severalTargets(text PageText, list diskList, r *restoring) error 
 	return err
 }
 
-func (m *Menu) restoreArgs(r *restoring, more ...string) []string {
+// command is the doppel command of a flow.
+func (r *restoring) command() string {
 	if r.source != nil {
-		return slices.Concat([]string{"doppel", "clone", r.source.Path}, r.targets, more, []string{"--json"})
+		return "clone"
+	}
+	return "restore"
+}
+
+func (m *Menu) restoreOptions(r *restoring) error {
+	return m.options(r.set, r.command(), "", func() []string { return m.restoreArgs(r) })
+}
+
+func (m *Menu) restoreArgs(r *restoring, more ...string) []string {
+	set := r.set.args(m.Text.Options(r.command()))
+	if r.source != nil {
+		return slices.Concat([]string{"doppel", "clone", r.source.Path}, r.targets, set, more, []string{"--json"})
 	}
 	argv := append([]string{"doppel", "restore", r.image.Name}, r.targets...)
 	var only []string
@@ -198,7 +214,7 @@ func (m *Menu) restoreArgs(r *restoring, more ...string) []string {
 	if len(only) > 0 {
 		argv = append(argv, "--only", strings.Join(only, ","))
 	}
-	return append(append(argv, more...), "--json")
+	return slices.Concat(argv, set, more, []string{"--json"})
 }
 
 // restorePlan shows the targets, what is on them and what will be written.
@@ -293,7 +309,7 @@ func (m *Menu) check() error {
 			im, err = m.chooseImage(t.Check)
 			return err
 		},
-		func() error { return m.run(m.checkVerb(im.Name), []string{"doppel", "verify", im.Name, "--json"}) },
+		func() error { return m.checkImage(im) },
 	)
 }
 

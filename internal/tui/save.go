@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,11 +19,13 @@ type saving struct {
 
 	rescue bool // the disk fails
 	resume bool // a save or rescue to name was begun
+
+	set settings // of expert mode
 }
 
 // save is the flow that makes an image.
 func (m *Menu) save() error {
-	var s saving
+	s := saving{set: settings{}}
 	return walk(
 		m.needPlace,
 		func() (err error) {
@@ -33,6 +36,7 @@ func (m *Menu) save() error {
 		func() error { return m.saveWhat(&s) },
 		func() error { return m.saveParts(&s) },
 		func() error { return m.saveName(&s) },
+		func() error { return m.saveOptions(&s) },
 		func() error { return m.savePlan(&s) },
 		func() error { return m.run(m.saveVerb(s.name), m.saveArgs(&s)) },
 	)
@@ -75,6 +79,9 @@ func (m *Menu) diskPage(text PageText, list diskList) Page {
 func (m *Menu) diskNote(d disk) string {
 	t := m.Text
 	notes := []string{or(d.Contents, t.EmptyDisk)}
+	if serial := Clean(d.Serial); serial != tail(serial) { // the table shows its end
+		notes = append(notes, fmt.Sprintf(t.SerialNote, serial))
+	}
 	if d.BootMedium {
 		notes = append(notes, t.BootMedium)
 	}
@@ -228,7 +235,15 @@ func (m *Menu) saveArgs(s *saving, more ...string) []string {
 		argv = append(argv, s.disk.Partitions[i].Path)
 	}
 	argv = append(argv, s.name)
-	return append(append(argv, more...), "--json")
+	return slices.Concat(argv, s.set.args(m.Text.Options("save")), more, []string{"--json"})
+}
+
+func (m *Menu) saveOptions(s *saving) error {
+	kind := ""
+	if s.rescue {
+		kind = rescueKind
+	}
+	return m.options(s.set, "save", kind, func() []string { return m.saveArgs(s) })
 }
 
 // savePlan shows what will be saved, and where to.
@@ -261,7 +276,7 @@ func (m *Menu) savePlan(s *saving) error {
 
 // where names the place of a plan: its device and its folder.
 func (m *Menu) where(path string) string {
-	if m.place == nil {
+	if m.place == nil || path == m.place.Spec || path == m.placeName(m.place) {
 		return path
 	}
 	return fmt.Sprintf(m.Text.PlanPlaceOf, m.placeName(m.place), path)

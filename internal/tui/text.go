@@ -5,12 +5,13 @@ package tui
 // hold % take what their comment names.
 type Text struct {
 	Product     string
-	StatusPlace string // label or device, file system, free space
+	StatusPlace string // device and label, or URL
+	StatusFree  string // free space
 	StatusNone  string
 	StatusRO    string
 
 	KeysMain, KeysList, KeysMany, KeysText, KeysWork, KeysWait string // foot of the screen
-	KeysPlain, KeysPlainMany, KeysPlainText                    string
+	KeysPlain, KeysPlainMany, KeysPlainText, KeysPlainHidden   string
 	NotAnItem, NoneMarked, HelpTitle, HelpEnd, More            string
 	Continue, Back, Again                                      string
 	Wait                                                       string
@@ -26,7 +27,7 @@ type Text struct {
 
 	ItemSave, ItemRestore, ItemClone, ItemSeveral, ItemCheck                                           string
 	ItemRescue, ItemNewSave, ItemNewRescue, ItemGoOnWith                                               string
-	ItemPlace, ItemDisks, ItemShell, ItemReboot, ItemPowerOff                                          string
+	ItemPlace, ItemNetwork, ItemDisks, ItemShell, ItemReboot, ItemPowerOff                             string
 	ItemImages, ItemRename, ItemRemove, ItemRaw, ItemQcow2, ItemAnew, Rename, Anew, NotRemoved         string
 	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo, ItemStay string
 
@@ -60,7 +61,12 @@ type Text struct {
 	PlaceSet, PlaceSetRO, PlaceFailed                                         string
 	ShellBye, ShellFailed                                                     string
 	PowerFailed, JobRuns, CountdownOff, CountdownBoot, CountdownEnd, GoesDown string
-	BadWords, AskSerialOf, Confirmation, Sectors, Connection                  string
+	BadWords, AskSerialOf, Confirmation, Sectors, Connection, SerialNote      string
+
+	Form    FormText
+	Expert  ExpertText
+	Net     NetText
+	Network NetworkText
 }
 
 // PageText is what a page says whatever it shows.
@@ -76,23 +82,28 @@ func English() *Text {
 	t.englishHelpers()
 	t.englishPlans()
 	t.englishResults()
+	t.englishExpert()
+	t.englishNet()
+	t.englishNetwork()
 	return t
 }
 
 func (t *Text) englishFrame() {
 	t.Product = "Doppel"
-	t.StatusPlace = "Images: %s, %s free"
+	t.StatusPlace = "Images: %s"
+	t.StatusFree = ", %s free"
 	t.StatusNone = "Images: no place chosen yet"
 	t.StatusRO = ", read only"
-	t.KeysMain = "Up/Down or 1-9: choose   Enter: open   F1 or ?: help"
-	t.KeysList = "Up/Down or 1-9: choose   Enter: on   Esc or q: back   F1 or ?: help"
-	t.KeysMany = "Space or 1-9: mark   Enter: on   Esc or q: back   F1 or ?: help"
+	t.KeysMain = "Up/Down or 1-9, a-z: choose   Enter: open   F1 or ?: help"
+	t.KeysList = "Up/Down or 1-9, a-z: choose   Enter: on   Esc or q: back   F1 or ?: help"
+	t.KeysMany = "Space or 1-9, a-z: mark   Enter: on   Esc or q: back   F1 or ?: help"
 	t.KeysText = "Type a text   Ctrl-U: clear   Enter: on   Esc or Ctrl-C: back   F1: help"
 	t.KeysWork = "Esc or Ctrl-C: stop the job   F1 or ?: help"
 	t.KeysWait = "Esc or Ctrl-C: cancel"
 	t.KeysPlain = "number, < back, ? help: "
 	t.KeysPlainMany = "numbers, < back, ? help: "
 	t.KeysPlainText = "%s [%s], < back, ? help: "
+	t.KeysPlainHidden = "%s (it is not shown), < back, ? help: "
 	t.NotAnItem = "That is not one of the numbers above."
 	t.NoneMarked = "Nothing is marked yet: mark with Space or with the number."
 	t.HelpTitle = "Help: %s"
@@ -105,7 +116,7 @@ func (t *Text) englishFrame() {
 }
 
 func (t *Text) englishPages() {
-	t.Main = PageText{"What would you like to do?", "", "This is the start. Save copies a disk, or some of its partitions, into an image. Restore writes an image back onto a disk. Clone copies one disk to others. Check reads a whole image and says whether it can be restored.\n\nImages need a place to lie in: a second disk or a stick. Nothing is ever written to any disk before you have seen what will be written and have agreed.\n\nWith Ctrl-L the screen is drawn anew."}
+	t.Main = PageText{"What would you like to do?", "", "This is the start. Save copies a disk, or some of its partitions, into an image. Restore writes an image back onto a disk. Clone copies one disk to others. Check reads a whole image and says whether it can be restored.\n\nImages need a place to lie in: a second disk, a stick, or a server in the network. Expert mode shows every option of a job before its plan. Nothing is ever written to any disk before you have seen what will be written and have agreed.\n\nWith Ctrl-L the screen is drawn anew."}
 	t.Save = PageText{"Save: which disk?", "The disk is only read.", "Choose the disk to be saved. You can save all of it or only some of its partitions; the next page asks. If you are not sure which one it is, compare model, serial number and size with the label on the drive."}
 	t.Parts = PageText{"Save: which partitions of %s?", "Mark what belongs into the image.", "Whole disk saves the partition table, the boot areas and every partition: what you need to bring the machine back on an empty disk. With chosen partitions the image holds only those."}
 	t.Name = PageText{"Save: what shall the image be called?", "Letters, digits, dot, hyphen and underscore.", "The image becomes a folder of this name in the place for images. Choose something that you will still know next year, such as the name of the machine and the date."}
@@ -134,7 +145,7 @@ func (t *Text) englishPages() {
 	t.ImageWork = PageText{"Image %s", "", "The command is short."}
 	t.ConvertWork = PageText{"Converting %s", "", "The image is read and the new file or image is written. You can stop at any time: the image stays as it is, and nothing is left of the new one."}
 	t.Remove = PageText{"Remove %s?", "What is removed is lost. To agree, type the name of the image.", "The image is removed from the place for images. Nothing else is changed."}
-	t.Place = PageText{"Where are the images?", "A disk or a stick to keep images on, or to read them from.", "Images lie in folders on a file system: ext4, XFS, btrfs, exFAT, FAT or NTFS. Choose the one that has them, or that has room for a new one. Plug in a stick now if you like, and choose \"Look again\". Nothing on it is changed until you save an image."}
+	t.Place = PageText{"Where are the images?", "A disk, a stick or a server to keep images on, or to read them from.", "Images lie in folders on a file system: ext4, XFS, btrfs, exFAT, FAT or NTFS. Choose the one that has them, or that has room for a new one. Plug in a stick now if you like, and choose \"Look again\". Nothing on it is changed until you save an image. Servers are reached over the network: the form of each kind asks for what it needs, and brings the network up if it is not."}
 	t.Disks = PageText{"Disks and their health", "Choose one to see more of it.", "All disks of this machine. Health is what the disk says of itself: \"good\" is no guarantee, \"failing\" is a reason to save what is on it today."}
 	t.Disk = PageText{"Disk %s", "", "All that is known of this disk. \"Used\" is what the file system uses of the partition, where we can read it."}
 	t.Reboot = PageText{"Restart the machine?", "Take the disc or stick out if it shall not start again from it.", "The place for images is closed properly before the machine restarts."}
@@ -151,6 +162,7 @@ func (t *Text) englishHelpers() {
 	t.ItemRescue, t.ItemNewRescue, t.ItemGoOnWith = "Rescue a failing disk", "Begin a new rescue", "Go on with %s"
 	t.ItemClone, t.ItemSeveral = "Clone a disk", "Several disks at once"
 	t.ItemPlace, t.ItemDisks, t.ItemShell = "Choose where images are", "Disks and their health", "Shell"
+	t.ItemNetwork = "Network"
 	t.ItemReboot, t.ItemPowerOff = "Restart", "Power off"
 	t.ItemImages, t.ItemRename, t.ItemRemove = "Rename, remove or convert images", "Rename it", "Remove it"
 	t.ItemRaw, t.ItemQcow2, t.ItemAnew = "Make a raw disk file of it", "Make a qcow2 disk file of it", "Write it anew"
@@ -166,8 +178,10 @@ func (t *Text) englishHelpers() {
 		"Copies a disk to one or more other disks, without an image.",
 		"Reads a whole image and says whether it can be restored.",
 		"What lies in the place for images: give it another name, remove it, make a disk file.",
-		"A second disk or a stick: where images are read from and written to.",
+		"A second disk, a stick or a server: where images are read from and written to.",
+		"The network cards of this machine: their addresses; brings them up and down.",
 		"Every disk of this machine: model, serial number, what is on it, its health.",
+		"Switches it. With it on, each job shows all of its options and its command line.",
 		"A command line with doppel and the usual programs. It comes back here on exit.",
 		"Closes the place for images and starts the machine again.",
 		"Closes the place for images and switches the machine off.",
@@ -188,6 +202,7 @@ func (t *Text) englishHelpers() {
 	t.BootMedium = "this system was started from it"
 	t.ReadOnly, t.Removable, t.Current = "read only", "removable", "in use for images now"
 	t.Sectors, t.Connection = "%s (%s bytes; sectors of %d, physical %d)", "Connection"
+	t.SerialNote = "serial number %s"
 	t.InUse, t.Unfinished = "In use", "This image is not complete."
 	t.MethodBlocks, t.MethodRaw = "used blocks", "every byte"
 	t.MethodSwap, t.MethodAbsent = "made anew", "left out"

@@ -81,7 +81,8 @@ type Item struct {
 type Question struct {
 	Page
 	Prompt string
-	Text   string // offered at first
+	Text   string // offered at first; never with Hidden
+	Hidden bool   // what is typed shall not be seen
 	// Check gives a sentence that says what is wrong with a text, or "".
 	Check func(string) string
 }

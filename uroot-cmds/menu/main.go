@@ -137,7 +137,9 @@ func run(args []string) int {
 	}
 	interrupt, stop := interrupts()
 	defer stop()
-	menu.Dialogue = line.New(os.Stdin, os.Stdout, interrupt, text)
+	plain := line.New(os.Stdin, os.Stdout, interrupt, text)
+	plain.Echo = echo
+	menu.Dialogue = plain
 	return o.flow(menu)
 }
 
@@ -188,6 +190,19 @@ func giveSize() {
 	if err == nil && (size.Row == 0 || size.Col == 0) {
 		_ = unix.IoctlSetWinsize(int(os.Stdout.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
 	}
+}
+
+// echo switches on or off that the terminal shows what is typed on it.
+func echo(on bool) {
+	fd := int(os.Stdin.Fd())
+	state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return // no terminal, no echo
+	}
+	if state.Lflag &^= unix.ECHO; on {
+		state.Lflag |= unix.ECHO
+	}
+	_ = unix.IoctlSetTermios(fd, unix.TCSETS, state)
 }
 
 // interrupts turns Ctrl-C into something that a dialogue can answer.

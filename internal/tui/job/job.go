@@ -30,6 +30,9 @@ type Runner interface {
 	// prints, from one goroutine at a time. When ctx ends the command is asked
 	// to stop. The error says why it could not be started.
 	Run(ctx context.Context, argv []string, line func(Line)) (Exit, error)
+	// Feed is Run for a command that reads its standard input, and gets stdin
+	// there: the way for secrets, which no command line may hold.
+	Feed(ctx context.Context, argv []string, stdin []byte, line func(Line)) (Exit, error)
 	// Attach runs a command on the terminal.
 	Attach(argv []string) error
 }

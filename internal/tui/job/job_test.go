@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os/exec"
@@ -162,6 +163,27 @@ func TestSystemRun(t *testing.T) {
 	}
 	if _, err = (&System{}).Run(t.Context(), []string{"/no/such/command"}, nil); err == nil {
 		t.Error("no error for a command that is not there")
+	}
+}
+
+// What a command is fed comes to its standard input, with an end; one that is
+// not fed finds nothing there, and one that does not read it is no error.
+func TestSystemFeed(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		stdin  []byte
+		want   string
+	}{
+		"read":     {"cat; echo end", []byte("a\nb"), "a|bend"},
+		"empty":    {"cat; echo end", []byte{}, "end"},
+		"nothing":  {"cat; echo end", nil, "end"},
+		"not read": {"echo end", bytes.Repeat([]byte("x"), 1<<20), "end"},
+	} {
+		var said []string
+		e, err := (&System{}).Feed(t.Context(), []string{"sh", "-c", c.script}, c.stdin, func(l Line) { said = append(said, string(l.Text)) })
+		if got := strings.Join(said, "|"); got != c.want || e.Status != 0 || err != nil {
+			t.Errorf("%s: %q, %+v, %v", name, got, e, err)
+		}
 	}
 }
 

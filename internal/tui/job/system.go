@@ -2,6 +2,7 @@ package job
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -31,11 +32,19 @@ var _ Runner = (*System)(nil)
 // a Ctrl-C on the terminal does not reach it: whether it stops is for the
 // person to decide.
 func (s *System) Run(ctx context.Context, argv []string, line func(Line)) (Exit, error) {
+	return s.Feed(ctx, argv, nil, line)
+}
+
+// Feed implements Runner.
+func (s *System) Feed(ctx context.Context, argv []string, stdin []byte, line func(Line)) (Exit, error) {
 	if len(argv) == 0 {
 		return Exit{}, errors.New("no command")
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = s.Dir
+	if stdin != nil {
+		cmd.Stdin = bytes.NewReader(stdin)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	if cmd.WaitDelay = s.Grace; cmd.WaitDelay == 0 {

@@ -28,6 +28,9 @@ const (
 type Dialogue struct {
 	// Every is the least time between two lines of progress; zero is 2 seconds.
 	Every time.Duration
+	// Echo switches on or off that the terminal shows what is typed; nil where
+	// it cannot be switched.
+	Echo func(on bool)
 
 	out       io.Writer
 	text      *tui.Text
@@ -107,8 +110,10 @@ func (d *Dialogue) show(p tui.Page) {
 	for i, it := range p.Items {
 		rows = append(rows, append([]string{name(p, i)}, it.Cells...))
 	}
-	for i, row := range tui.Columns(rows, width) {
-		d.print("%s", row)
+	for i, lines := range tui.Unfold(rows, width) {
+		for _, s := range lines {
+			d.print("%s", s)
+		}
 		if item := i - (len(rows) - len(p.Items)); item >= 0 && p.Items[item].Note != "" {
 			d.say([]tui.Line{{Text: "     " + p.Items[item].Note}})
 		}
@@ -223,9 +228,11 @@ func (d *Dialogue) help(p tui.Page) {
 func (d *Dialogue) Ask(q tui.Question) (string, error) {
 	q.Items = nil
 	d.show(q.Page)
+	if q.Hidden {
+		q.Text = ""
+	}
 	for {
-		fmt.Fprintf(d.out, d.text.KeysPlainText, q.Prompt, tui.Clean(q.Text))
-		s, _, err := d.read(nil)
+		s, err := d.typed(q)
 		if err != nil {
 			return "", err
 		}
@@ -246,6 +253,23 @@ func (d *Dialogue) Ask(q tui.Question) (string, error) {
 		}
 		return s, nil
 	}
+}
+
+// typed prompts for a text and gives the line that is typed.
+func (d *Dialogue) typed(q tui.Question) (string, error) {
+	if !q.Hidden {
+		fmt.Fprintf(d.out, d.text.KeysPlainText, q.Prompt, tui.Clean(q.Text))
+		s, _, err := d.read(nil)
+		return s, err
+	}
+	if d.Echo != nil {
+		d.Echo(false)
+		defer d.Echo(true)
+	}
+	fmt.Fprintf(d.out, d.text.KeysPlainHidden, q.Prompt)
+	s, _, err := d.read(nil)
+	d.print("") // the end of the line was not shown either
+	return s, err
 }
 
 // Watch implements tui.Dialogue.

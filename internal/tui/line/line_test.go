@@ -124,6 +124,30 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// What is typed for a secret is not shown: neither by the terminal nor by us.
+func TestAskHidden(t *testing.T) {
+	var out bytes.Buffer
+	var echo []bool
+	d := New(strings.NewReader("?\n hush \n"), &out, nil, tui.English())
+	d.Echo = func(on bool) {
+		echo = append(echo, on)
+		if on && strings.HasSuffix(out.String(), ": ") {
+			t.Error("the cursor stays behind the prompt")
+		}
+	}
+	got, err := d.Ask(tui.Question{Page: page, Prompt: "Password", Text: "old", Hidden: true})
+	if got != " hush " || err != nil || strings.Contains(out.String(), "hush") || strings.Contains(out.String(), "old") {
+		t.Errorf("%q, %v\n%s", got, err, out.String())
+	}
+	if fmt.Sprint(echo) != "[false true false true]" {
+		t.Errorf("echo %v", echo)
+	}
+	d = New(strings.NewReader("\n"), &out, nil, tui.English())
+	if got, err := d.Ask(tui.Question{Page: page, Text: "old", Hidden: true}); got != "" || err != nil {
+		t.Errorf("Enter alone gives %q, %v", got, err)
+	}
+}
+
 func progressAt(percent int) tui.Progress {
 	return tui.Progress{Body: []tui.Line{{Text: "Writing"}}, Percent: percent, Short: fmt.Sprintf("%d %%  Writing \x1b[2J", percent)}
 }

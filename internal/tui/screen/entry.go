@@ -23,13 +23,18 @@ func newEntry(q tui.Question, text *tui.Text) *entry {
 	field := tview.NewInputField().SetText(tui.Clean(q.Text)).SetFieldStyle(styleInput)
 	field.SetAcceptanceFunc(tview.InputFieldMaxLength(maxTyped))
 	field.SetBackgroundColor(tcell.ColorBlack)
+	if q.Hidden {
+		field.SetText("").SetMaskCharacter('*')
+	}
 	field.Focus(func(tview.Primitive) {})
 	return &entry{question: q, text: text, field: field, answer: make(chan answer, 1)}
 }
 
 // typing implements view: a question mark asks for help while nothing is
-// typed.
-func (v *entry) typing(r rune) bool { return r != '?' || v.field.GetText() != "" }
+// typed, but a password may begin with one.
+func (v *entry) typing(r rune) bool {
+	return r != '?' || v.field.GetText() != "" || v.question.Hidden
+}
 
 func (v *entry) about() (tui.Page, string) { return v.question.Page, v.text.KeysText }
 
@@ -58,7 +63,7 @@ func (v *entry) key(e *tcell.EventKey) {
 }
 
 func (v *entry) draw(c canvas) {
-	body := tui.Layout(v.question.Body, c.w)
+	body := textOf(v.question.Page, c.w)
 	if room := c.h - 4; len(body) > room { // the field comes first
 		body = body[:max(room, 0)]
 	}

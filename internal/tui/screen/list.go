@@ -25,6 +25,7 @@ type list struct {
 	seen     int    // items seen, when drawn last
 	seenBody int    // lines of the text seen, when drawn last
 	lines    int    // of the text, when drawn last
+	cut      [][]string
 }
 
 func newList(p tui.Page, text *tui.Text) *list {
@@ -158,10 +159,24 @@ func (v *list) keys() []rune {
 	return tui.Keys(v.page.Items[v.first:end])
 }
 
+// textOf is the text of a page, with its title where the frame has too little
+// room for that.
+func textOf(p tui.Page, width int) []tui.Line {
+	body := p.Body
+	if tui.Width(tui.Clean(p.Title)) > width-titleRoom {
+		body = append([]tui.Line{{Tone: tui.Strong, Text: p.Title}}, body...)
+	}
+	return tui.Layout(body, width)
+}
+
+// titleRoom is how much narrower a title must be than the text below it.
+const titleRoom = 2
+
 // draw implements view. From the top: text, countdown, head of the table,
 // items, and a note on the one pointed to.
 func (v *list) draw(c canvas) {
-	body := tui.Layout(v.page.Body, c.w)
+	v.cut = v.cutCells(c.w)
+	body := textOf(v.page, c.w)
 	if len(body) > 0 {
 		body = append(body, tui.Line{})
 	}
@@ -197,14 +212,8 @@ func (v *list) draw(c canvas) {
 	}
 }
 
-// items draws the table.
-func (v *list) items(c canvas, y int) {
-	const left = 5 // "> 1  "
-	mark := 0
-	if v.page.Many {
-		mark = 4 // "[x] "
-	}
-	v.first = max(min(v.first, v.at, len(v.page.Items)-v.seen), v.at-v.seen+1, 0)
+// rows are those of the table, the names of its columns first if it has any.
+func (v *list) rows() [][]string {
 	var rows [][]string
 	if v.page.Head != nil {
 		rows = append(rows, v.page.Heads())
@@ -212,7 +221,55 @@ func (v *list) items(c canvas, y int) {
 	for _, it := range v.page.Items {
 		rows = append(rows, it.Cells)
 	}
-	table := tui.Columns(rows, c.w-left-mark)
+	return rows
+}
+
+const left = 5 // "> 1  "
+
+// mark is the room for "[x] ".
+func (v *list) mark() int {
+	if v.page.Many {
+		return 4
+	}
+	return 0
+}
+
+// cutCells gives what the table does not show in full of each item.
+func (v *list) cutCells(width int) [][]string {
+	cut := tui.CutCells(v.rows(), width-left-v.mark())
+	if v.page.Head != nil {
+		cut = cut[1:]
+	}
+	return cut
+}
+
+// noteOf is the note on an item. What the table cuts stands there in full.
+func (v *list) noteOf(i, width int) []tui.Line {
+	note := v.page.Items[i].Note
+	for _, cell := range slices.Backward(v.cut[i]) {
+		if !strings.Contains(tui.Clean(note), cell) {
+			note = strings.TrimSuffix(cell+"; "+note, "; ")
+		}
+	}
+	if note == "" {
+		return nil
+	}
+	lines := tui.Layout([]tui.Line{{Text: note}}, width)
+	if len(lines) > maxNote {
+		lines = lines[:maxNote]
+		lines[maxNote-1].Text = tui.Cut(lines[maxNote-1].Text+strings.Repeat(".", width), width)
+	}
+	return lines
+}
+
+// maxNote is the most lines of a note.
+const maxNote = 4
+
+// items draws the table.
+func (v *list) items(c canvas, y int) {
+	mark := v.mark()
+	v.first = max(min(v.first, v.at, len(v.page.Items)-v.seen), v.at-v.seen+1, 0)
+	table := tui.Columns(v.rows(), c.w-left-mark)
 	if v.page.Head != nil {
 		c.put(left+mark, y, table[0], toneStyle(tui.Dim))
 		table = table[1:]
@@ -251,13 +308,11 @@ func (v *list) item(c canvas, i int, key rune, text string) {
 // that nothing jumps.
 func (v *list) noteLines(width int) int {
 	n := 0
-	for _, it := range v.page.Items {
-		if it.Note != "" {
-			n = max(n, len(tui.Layout([]tui.Line{{Text: it.Note}}, width)))
-		}
+	for i := range v.page.Items {
+		n = max(n, len(v.noteOf(i, width)))
 	}
 	if n > 0 || v.page.Many {
-		n = min(max(n, 1), 3) + 1
+		n = max(n, 1) + 1
 	}
 	return n
 }
@@ -269,9 +324,7 @@ func (v *list) note(c canvas) {
 		c.put(0, 1, v.hint, toneStyle(tui.Warn))
 		return
 	}
-	if v.at >= len(v.page.Items) || v.page.Items[v.at].Note == "" {
-		return
+	if v.at < len(v.page.Items) {
+		c.inner(0, 1, c.w, c.h-1).lines(v.noteOf(v.at, c.w))
 	}
-	lines := tui.Layout([]tui.Line{{Text: v.page.Items[v.at].Note}}, c.w)
-	c.inner(0, 1, c.w, c.h-1).lines(lines)
 }

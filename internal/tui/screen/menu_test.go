@@ -39,6 +39,10 @@ var answers = []struct{ command, said string }{
 	{"doppel restore lab-pc /dev/sda --consent", `{"event":"result","status":1,"text":"/dev/sda: input/output error at 4096","next":"check the cable, then restore again"}`},
 }
 
+func (m *machine) Feed(ctx context.Context, argv []string, _ []byte, line func(job.Line)) (job.Exit, error) {
+	return m.Run(ctx, argv, line)
+}
+
 func (m *machine) Run(_ context.Context, argv []string, line func(job.Line)) (job.Exit, error) {
 	command := strings.Join(argv, " ")
 	for _, a := range answers {
@@ -97,7 +101,7 @@ func TestMenu(t *testing.T) {
 	term.press("7")
 	page("place", "Where are the images?", "q")
 	term.until("What would")
-	term.press("8")
+	term.press("9")
 	page("disks", "Choose one to see more", "1")
 	page("disk", "Disk /dev/sda", tcell.KeyF1)
 	page("help", "Help: Disk", "x")

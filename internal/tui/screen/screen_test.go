@@ -389,6 +389,26 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// What is typed for a secret is not shown, and every character counts.
+func TestAskHidden(t *testing.T) {
+	var got string
+	term := open(t, 80, 24, func(d *Dialogue) (err error) {
+		got, err = d.Ask(tui.Question{Page: tui.Page{Title: "Log in", Help: "x"}, Prompt: "Password", Text: "old", Hidden: true})
+		return err
+	})
+	if text := term.until("Password: "); strings.Contains(text, "old") {
+		t.Errorf("what was there is shown\n%s", text)
+	}
+	term.press("?q hush")
+	if text := term.until("Password: *******"); strings.Contains(text, "hush") {
+		t.Errorf("it is shown\n%s", text)
+	}
+	term.press(tcell.KeyEnter)
+	if err := term.done(); err != nil || got != "?q hush" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 var stopPage = tui.Page{Title: "Stop the job?", Help: "x", Items: items("Go on", "Stop the job")}
 
 func TestWatch(t *testing.T) {

@@ -63,7 +63,9 @@ func (s *stopping) key(e *tcell.EventKey) {
 
 func (v *work) draw(c canvas) {
 	p := v.progress
-	y := c.inner(0, 1, c.w, c.h-1).lines(tui.Layout(p.Body, c.w)) + 2
+	head := v.page
+	head.Body = p.Body
+	y := c.inner(0, 1, c.w, c.h-1).lines(textOf(head, c.w)) + 2
 	label, right := 0, 0
 	for _, b := range p.Bars {
 		label, right = max(label, tui.Width(tui.Clean(b.Label))), max(right, tui.Width(b.Right))
