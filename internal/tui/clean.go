@@ -17,6 +17,9 @@ const cutMark = ".."
 // Line ends and tabs become spaces; what cannot be shown becomes a question
 // mark. Each rune of the result stands for itself.
 func Clean(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		return s // most are
+	}
 	return strings.Map(cleanRune, strings.ToValidUTF8(s, "?"))
 }
 

@@ -180,9 +180,12 @@ func fit(widths []int, width int) {
 
 // Keys gives each item the character that chooses it: its own, or the next
 // free of 1 to 9, a to z; 0 when there are no more. The letter q is kept for
-// going back.
-func Keys(items []Item) []rune {
+// going back, and the own characters of others, which are not seen now.
+func Keys(items []Item, others ...Item) []rune {
 	taken := map[rune]bool{'q': true}
+	for _, it := range others {
+		taken[it.Key] = true
+	}
 	for _, it := range items {
 		taken[it.Key] = true
 	}

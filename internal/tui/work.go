@@ -109,6 +109,9 @@ func (m *Menu) open(o *job.Outcome) *job.Log {
 	return log
 }
 
+// shortLine is a text that fits into one line of a page on every screen.
+const shortLine = 74
+
 // progress puts the state of a job into words.
 func (m *Menu) progress(o *job.Outcome, elapsed float64, stopping bool) Progress {
 	t := m.Text
@@ -116,6 +119,7 @@ func (m *Menu) progress(o *job.Outcome, elapsed float64, stopping bool) Progress
 	if stopping {
 		step = t.Stopping
 	}
+	step = Cut(Clean(step), 2*shortLine)
 	p := Progress{Percent: -1, Body: []Line{{Tone: Strong, Text: step}}}
 	times := []string{fmt.Sprintf(t.Elapsed, clock(elapsed))}
 	if o.Rate > 0 {
@@ -134,7 +138,9 @@ func (m *Menu) progress(o *job.Outcome, elapsed float64, stopping bool) Progress
 			size(o.StepDone) + " / " + size(o.StepTotal)})
 	}
 	p.Foot = append(p.Foot, Line{Text: strings.Join(times, ", ")}, Line{})
-	p.Foot = append(p.Foot, m.notes(o, 3)...)
+	for _, l := range m.notes(o, 2) { // the page of the result has them in full
+		p.Foot = append(p.Foot, Line{Tone: l.Tone, Text: Cut(Clean(l.Text), shortLine)})
+	}
 	p.Foot = append(p.Foot, Line{Tone: Dim, Text: t.Command}, Line{Tone: Dim, Text: "  " + job.Quote(o.Argv)})
 	p.Short = strings.Join(append([]string{step}, times...), ", ")
 	if p.Percent >= 0 {

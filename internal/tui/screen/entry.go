@@ -13,6 +13,8 @@ type entry struct {
 	text     *tui.Text
 	field    *tview.InputField
 	problem  string
+	scroll   int // the first line of the text that is seen
+	seen     int // lines of the text seen, when drawn last
 	answer   chan answer
 }
 
@@ -49,6 +51,14 @@ func (v *entry) reply(a answer) {
 
 func (v *entry) key(e *tcell.EventKey) {
 	v.problem = ""
+	switch e.Key() {
+	case tcell.KeyPgUp:
+		v.scroll -= max(v.seen-1, 1)
+		return
+	case tcell.KeyPgDn:
+		v.scroll += max(v.seen-1, 1)
+		return
+	}
 	if e.Key() != tcell.KeyEnter {
 		v.field.InputHandler()(e, func(tview.Primitive) {})
 		return
@@ -64,12 +74,16 @@ func (v *entry) key(e *tcell.EventKey) {
 
 func (v *entry) draw(c canvas) {
 	body := textOf(v.question.Page, c.w)
-	if room := c.h - 4; len(body) > room { // the field comes first
-		body = body[:max(room, 0)]
+	problem := tui.Layout([]tui.Line{{Tone: tui.Bad, Text: v.problem}}, c.w)
+	v.seen = max(min(len(body), c.h-4-len(problem)), 0) // the field comes first
+	v.scroll = max(min(v.scroll, len(body)-v.seen), 0)
+	y := c.inner(0, 0, c.w, v.seen).lines(body[v.scroll : v.scroll+v.seen])
+	if len(body) > v.seen && y < c.h {
+		c.put(0, y, v.text.More, toneStyle(tui.Dim))
 	}
-	y := c.lines(body) + 1
+	y++
 	x := c.put(0, y, v.question.Prompt+": ", toneStyle(tui.Strong))
 	v.field.SetRect(c.x+x, c.y+y, max(min(c.w-x, 64), 1), 1)
 	v.field.Draw(c.screen)
-	c.put(0, y+2, v.problem, toneStyle(tui.Bad))
+	c.inner(0, y+2, c.w, c.h-y-2).lines(problem)
 }

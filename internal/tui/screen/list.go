@@ -156,7 +156,7 @@ func (v *list) letter(r rune) {
 // keys are the characters of the items that are seen.
 func (v *list) keys() []rune {
 	end := min(v.first+v.seen, len(v.page.Items))
-	return tui.Keys(v.page.Items[v.first:end])
+	return tui.Keys(v.page.Items[v.first:end], v.page.Items...)
 }
 
 // textOf is the text of a page, with its title where the frame has too little
@@ -263,7 +263,7 @@ func (v *list) noteOf(i, width int) []tui.Line {
 }
 
 // maxNote is the most lines of a note.
-const maxNote = 4
+const maxNote = 5
 
 // items draws the table.
 func (v *list) items(c canvas, y int) {

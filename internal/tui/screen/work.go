@@ -65,7 +65,7 @@ func (v *work) draw(c canvas) {
 	p := v.progress
 	head := v.page
 	head.Body = p.Body
-	y := c.inner(0, 1, c.w, c.h-1).lines(textOf(head, c.w)) + 2
+	y := c.lines(textOf(head, c.w)) + 1
 	label, right := 0, 0
 	for _, b := range p.Bars {
 		label, right = max(label, tui.Width(tui.Clean(b.Label))), max(right, tui.Width(b.Right))
