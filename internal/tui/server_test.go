@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -242,4 +243,35 @@ func TestServerIsPlace(t *testing.T) {
 			t.Errorf("a file is offered beside images on a server:\n%s", page)
 		}
 	}
+}
+
+// A hyphen empties a text, blanks around one do not count; in a secret every
+// character does.
+func TestFieldTexts(t *testing.T) {
+	r := networked()
+	s, _ := playLogged(t, r, toPlaces, move{"Where are", "SSH"}, move{"SSH server", "Server"}, move{"SSH server", " srv "}, move{"SSH server", "User"}, move{"SSH server", "anna"},
+		move{"SSH server", "User"}, move{"SSH server", "-"}, move{"SSH server", "Password"}, move{"SSH server", "-"}, move{"SSH server", "Passphrase"}, move{"SSH server", ""},
+		move{"SSH server", "Use this"}, move{"Where are", "Continue"})
+	r.want(t, "place use sftp://srv/ --credentials - --json")
+	if got := r.fedTo("place use"); !slices.Equal(got, []string{`{"password":"-"}`}) {
+		t.Errorf("standard input %q", got)
+	}
+	s.holds("  Password | (typed)", "  Passphrase | -")
+}
+
+// A private key is read from its file and goes the way of a password.
+func TestServerKeyFile(t *testing.T) {
+	file := t.TempDir() + "/key"
+	if err := os.WriteFile(file, []byte("-----BEGIN\nkeykey\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := networked()
+	s, log := playLogged(t, r, toPlaces, move{"Where are", "SSH"}, move{"SSH server", "Server"}, move{"SSH server", "srv"}, move{"SSH server", "Key file"}, move{"SSH server", "/no/such/key"},
+		move{"SSH server", "Use this"}, move{"cannot be used", "Continue"}, move{"SSH server", "Key file"}, move{"SSH server", file}, move{"SSH server", "Passphrase"}, move{"SSH server", secret},
+		move{"SSH server", "Use this"}, move{"Where are", "Continue"})
+	if got := r.fedTo("place use"); !slices.Equal(got, []string{`{"key":"-----BEGIN\nkeykey\n","passphrase":"` + secret + `"}`}) {
+		t.Errorf("standard input %q", got)
+	}
+	s.holds("The key file cannot be read")
+	s.keeps(r, log, secret, "keykey")
 }
