@@ -130,7 +130,7 @@ func (m *Menu) askField(text PageText, each *field) error {
 	if each.hidden {
 		q.Text, hint = "", t.Form.EmptyHidden
 	}
-	q.Body = append(q.Body, Line{Tone: Dim, Text: hint})
+	q.Body = append(q.Body, Line{}, Line{Tone: Dim, Text: hint})
 	typed, err := m.Dialogue.Ask(q)
 	if err == nil {
 		each.value = typedText(typed, each.hidden)

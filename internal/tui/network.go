@@ -15,6 +15,8 @@ import (
 type networkStatus struct {
 	Cards []lease `json:"cards"` // what was given
 	Links []link  `json:"links"` // what there is
+	// Wireless names the cards that cannot be used.
+	Wireless []string `json:"wireless"`
 }
 
 type lease struct {
@@ -67,6 +69,9 @@ func (m *Menu) network() error {
 		}
 		if len(status.Links) == 0 {
 			page.Head, page.Body = nil, []Line{{Tone: Warn, Text: n.NoCards}}
+		}
+		if len(status.Wireless) > 0 {
+			page.Body = append(page.Body, Line{Tone: Warn, Text: n.Wireless})
 		}
 		page.Items = append(page.Items, m.again())
 		chosen, err := m.choose(page)

@@ -222,8 +222,9 @@ func TestNetworkPage(t *testing.T) {
 		move{"Network", "Look again"}, move{"Network", "<"})
 	r.want(t, "network up eth0", "network down eth0")
 	s.holds("eth0 | plugged in | 10.0.2.15/24 | 10.0.2.2 | 10.0.2.3", "52:54:00:12:34:56")
-	r.replies["network status"] = reply{lines: []string{`{"cards":[],"links":null}`}}
-	play(t, r, move{"What would", "Network"}, move{"Network", "<"})
+	r.replies["network status"] = reply{lines: []string{`{"cards":[],"links":null,"wireless":["0000:00:14.3"]}`}}
+	s = play(t, r, move{"What would", "Network"}, move{"Network", "<"})
+	s.holds("wireless card, which this version cannot use")
 }
 
 // A place in a network is the current one: its name is in the head and on the

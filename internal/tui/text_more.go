@@ -149,7 +149,7 @@ func (t *Text) englishReasons() {
 type NetworkText struct {
 	Cards, Card, Static, Down                           PageText // Card: device
 	Head                                                []string
-	NoCards, Cable, NoCable, Off, MAC                   string
+	NoCards, Wireless, Cable, NoCable, Off, MAC         string
 	ItemDHCP, DHCPNote, ItemStatic, StaticNote          string
 	ItemDown, ItemGive, ItemWithout                     string
 	CardNote, AddressNote, GatewayNote, DNSNote         string
@@ -164,6 +164,7 @@ func (t *Text) englishNetwork() {
 	n.Down = PageText{"The network is not up", "A server can only be reached over the network. Shall it be brought up now?", n.Card.Help}
 	n.Head = []string{"Card", "Cable", "Address", "Gateway", "Name servers"}
 	n.NoCards = "No network card was found. Wireless cards cannot be used yet."
+	n.Wireless = "There is a wireless card, which this version cannot use yet: plug in a cable."
 	n.Cable, n.NoCable, n.Off, n.MAC = "plugged in", "no cable", "off", "Hardware"
 	n.ItemDHCP, n.DHCPNote = "Bring it up by itself (DHCP)", "The network gives the address: right for most."
 	n.ItemStatic, n.StaticNote = "Give it a fixed address ...", "You type address, gateway and name server."

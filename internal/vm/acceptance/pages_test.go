@@ -56,7 +56,6 @@ type pages struct {
 	folder    string
 	extension string
 	number    int
-	names     []string
 }
 
 // text is what the console shows.
@@ -96,7 +95,7 @@ func (p *pages) press(text string) {
 		p.key(text)
 		return
 	}
-	names := map[rune]string{'\r': "ret", '\x03': "ctrl-c", '\x15': "ctrl-u", '-': "minus", '.': "dot", '/': "slash", ':': "shift-semicolon", ' ': "spc"}
+	names := map[rune]string{'\r': "ret", '\x03': "ctrl-c", '\x15': "ctrl-u", '?': "f1", '-': "minus", '.': "dot", '/': "slash", ':': "shift-semicolon", ' ': "spc"}
 	for _, r := range text {
 		name := names[r]
 		if name == "" {
