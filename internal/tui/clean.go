@@ -82,9 +82,9 @@ func pad(s string, width int) string {
 
 // tail is the end of a serial number, enough to tell disks apart.
 func tail(s string) string {
-	const keep = 8
+	const keep, most = 8, 12
 	r := []rune(Clean(s))
-	if len(r) <= keep+len(cutMark) {
+	if len(r) <= most {
 		return string(r)
 	}
 	return cutMark + string(r[len(r)-keep:])

@@ -64,7 +64,7 @@ func (m *Menu) imageActions(im summary) error {
 		page.Body = append(page.Body, Line{Tone: Bad, Text: problem})
 	} else {
 		actions = []func(summary) error{m.checkImage, m.renameImage, m.removeImage, m.convertAnew}
-		names = []string{t.ItemCheck, t.ItemRename, t.ItemRemove, t.ItemAnew}
+		names = []string{t.ItemCheckIt, t.ItemRename, t.ItemRemove, t.ItemAnew}
 		if m.place == nil || strings.HasPrefix(or(m.place.Path, "/"), "/") { // else no file can lie beside it
 			actions = append(actions, m.convertRaw, m.convertQcow2)
 			names = append(names, t.ItemRaw, t.ItemQcow2)

@@ -25,7 +25,7 @@ type Text struct {
 	Images, Image, ImageWork, ConvertWork, Remove       PageText
 	Reboot, PowerOff, Result, Stop, Unattended, Run     PageText
 
-	ItemSave, ItemRestore, ItemClone, ItemSeveral, ItemCheck                                           string
+	ItemCheckIt, ItemSave, ItemRestore, ItemClone, ItemSeveral, ItemCheck                              string
 	ItemRescue, ItemNewSave, ItemNewRescue, ItemGoOnWith                                               string
 	ItemPlace, ItemNetwork, ItemDisks, ItemShell, ItemReboot, ItemPowerOff                             string
 	ItemImages, ItemRename, ItemRemove, ItemRaw, ItemQcow2, ItemAnew, Rename, Anew, NotRemoved         string
@@ -160,6 +160,7 @@ func (t *Text) englishHelpers() {
 	t.ItemSave, t.ItemRestore, t.ItemCheck = "Save a disk or partitions", "Restore an image", "Check an image"
 	t.ItemNewSave = "Begin a new save"
 	t.ItemRescue, t.ItemNewRescue, t.ItemGoOnWith = "Rescue a failing disk", "Begin a new rescue", "Go on with %s"
+	t.ItemCheckIt = "Check it"
 	t.ItemClone, t.ItemSeveral = "Clone a disk", "Several disks at once"
 	t.ItemPlace, t.ItemDisks, t.ItemShell = "Choose where images are", "Disks and their health", "Shell"
 	t.ItemNetwork = "Network"
