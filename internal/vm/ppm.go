@@ -8,6 +8,29 @@ import (
 	"io"
 )
 
+// fewColours gives the same picture with a palette, which makes its file small,
+// where 256 colours are enough: consoles have 16.
+func fewColours(picture image.Image) image.Image {
+	bounds := picture.Bounds()
+	index := map[color.Color]uint8{}
+	out := image.NewPaletted(bounds, nil)
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			c := picture.At(x, y)
+			i, known := index[c]
+			if !known {
+				if len(out.Palette) == 256 {
+					return picture
+				}
+				i = uint8(len(out.Palette))
+				index[c], out.Palette = i, append(out.Palette, c)
+			}
+			out.SetColorIndex(x, y, i)
+		}
+	}
+	return out
+}
+
 // decodePPM reads the binary form of a portable pixmap (P6, 8 bits), which is
 // what QEMU's screendump writes.
 func decodePPM(r io.Reader) (image.Image, error) {

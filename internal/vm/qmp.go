@@ -138,7 +138,8 @@ func (m *Machine) Screenshot(file string) error {
 	if err != nil {
 		return err
 	}
-	if err := png.Encode(out, picture); err != nil {
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := encoder.Encode(out, fewColours(picture)); err != nil {
 		out.Close()
 		return err
 	}
