@@ -143,6 +143,10 @@ func TestText(t *testing.T) {
 			for i := range v.Len() {
 				walk(name, v.Index(i))
 			}
+		case reflect.Map:
+			for i := v.MapRange(); i.Next(); {
+				walk(name, i.Value())
+			}
 		case reflect.String:
 			mayBeEmpty := strings.HasSuffix(name, ".Intro") || strings.HasSuffix(name, ".Help") || name == "Text.Result.Title"
 			if v.String() == "" && !mayBeEmpty {

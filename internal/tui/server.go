@@ -19,13 +19,13 @@ type server struct {
 	scheme string
 	host, folder, user, domain, password,
 	version, key, passphrase, secure *field
-	hostKey string // that was agreed to
+	hostKeys map[string]string // that were agreed to, by host:port
 }
 
 // newServer gives an empty form for a kind of server.
 func (m *Menu) newServer(scheme string) *server {
 	n := &m.Text.Net
-	s := &server{scheme: scheme,
+	s := &server{scheme: scheme, hostKeys: map[string]string{},
 		host:       &field{name: n.Host, note: n.HostNote, check: m.checkHost},
 		folder:     &field{name: n.Folder, note: n.FolderNotes[scheme]},
 		user:       &field{name: n.User, note: n.UserNotes[scheme]},
@@ -61,7 +61,10 @@ func (s *server) take(l remote.Location, password remote.Secret) {
 	if l.Port != 0 {
 		s.host.value = net.JoinHostPort(l.Host, strconv.Itoa(l.Port))
 	}
-	s.version.value, s.hostKey, s.password.value = l.Version, l.HostKey, password.Reveal()
+	s.version.value, s.password.value = l.Version, password.Reveal()
+	if l.HostKey != "" {
+		s.hostKeys[l.Address()] = l.HostKey
+	}
 	if l.Scheme == remote.HTTP || l.Scheme == remote.HTTPS {
 		s.secure.value = l.Scheme
 	}
@@ -125,7 +128,7 @@ func problemOf(err error) string {
 const maxKey = 32 << 10
 
 // credentials are the secrets of the form, as the JSON that place reads.
-func (s *server) credentials() (text []byte, secrets []remote.Secret, err error) {
+func (s *server) credentials(l remote.Location) (text []byte, secrets []remote.Secret, err error) {
 	c := map[string]any{}
 	add := func(name, value string) {
 		if value != "" {
@@ -142,8 +145,8 @@ func (s *server) credentials() (text []byte, secrets []remote.Secret, err error)
 			c["guest"] = true
 		}
 	case remote.SFTP:
-		if s.hostKey != "" {
-			c["host_key"] = s.hostKey
+		if key := s.hostKeys[l.Address()]; key != "" {
+			c["host_key"] = key
 		}
 		if s.key.value != "" {
 			key, err := readSome(s.key.value, maxKey)

@@ -180,6 +180,14 @@ func TestServerKey(t *testing.T) {
 	if got := r.fedTo("place use"); !slices.Equal(got, []string{`{}`, `{"host_key":"SHA256:abc+/d"}`}) {
 		t.Errorf("standard input %q", got)
 	}
+	// It is agreed to for this server, not for another.
+	r = networked()
+	r.replies["place test"], r.then["place test"] = unknown, []reply{{lines: []string{placeGood}}}
+	playLogged(t, r, with(form[:6], move{"SSH server", "Only test"}, move{"right server", "Yes"}, move{"can be used", "Continue"},
+		move{"SSH server", "Server"}, move{"SSH server", "other"}, move{"SSH server", "Use this"}, move{"Where are", "Continue"})...)
+	if got := append(r.fedTo("place test"), r.fedTo("place use")...); !slices.Equal(got, []string{`{}`, `{"host_key":"SHA256:abc+/d"}`, `{}`}) {
+		t.Errorf("standard input %q", got)
+	}
 	// A server that asks again for the same key is not asked for ever.
 	r = networked()
 	r.replies["place use"] = unknown

@@ -89,7 +89,7 @@ func (m *Menu) tryServer(s *server, verb string) error {
 			return m.serverGood(l, a)
 		case a.OK:
 			return m.using(&place{Spec: or(a.Spec, l.String()), Path: a.Path}, a)
-		case a.Reason == remote.NewKey && a.Fingerprint != "" && a.Fingerprint != s.hostKey:
+		case a.Reason == remote.NewKey && a.Fingerprint != "" && a.Fingerprint != s.hostKeys[l.Address()]:
 			err = m.agreeKey(s, l, a)
 		case a.Reason == remote.OtherKey:
 			err = back(m.tell(m.Text.Net.OtherKey.Title, m.Text.Net.OtherKey.Help, m.otherKey(l, a)))
@@ -111,7 +111,7 @@ func (m *Menu) askServer(s *server, verb string) (l remote.Location, a placeAnsw
 		return l, a, err
 	}
 	l.HostKey = "" // is in the credentials
-	stdin, secrets, err := s.credentials()
+	stdin, secrets, err := s.credentials(l)
 	if err != nil {
 		return l, a, back(m.tell(m.Text.PlaceFailed, m.Text.Place.Help, []Line{{Tone: Bad, Text: fmt.Sprintf(m.Text.Net.NoKeyFile, err)}}))
 	}
@@ -186,7 +186,7 @@ func (m *Menu) agreeKey(s *server, l remote.Location, a placeAnswer) error {
 	}
 	if err == nil {
 		m.log("agreed to the key %s of %s", a.Fingerprint, l.Address())
-		s.hostKey = a.Fingerprint
+		s.hostKeys[l.Address()] = a.Fingerprint
 	}
 	return err
 }

@@ -94,7 +94,6 @@ func (t *Text) englishNet() {
 	}
 	n.User, n.Domain, n.DomainNote = "User", "Domain", "Only where the server belongs to one; most do not."
 	n.UserNotes = map[string]string{
-		remote.NFS:  "",
 		remote.SMB:  "The user of the server; empty is a guest.",
 		remote.SFTP: "The user to log in as.",
 		remote.HTTP: "Only where the server asks for one.",
@@ -140,7 +139,7 @@ func (t *Text) englishReasons() {
 	}
 	n.Denied = PageText{"The server does not let you in", "", "User or password are wrong, or this user may not come in from here. Look at capital letters and at the keyboard: y and z may have changed places. An NFS server goes by the address of the machine."}
 	n.NewKey = PageText{"Is this the right server?", "This server has not been seen before. Compare the fingerprint with the server's own: there, ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub shows it. If it is another one, somebody may be in between.", "Each SSH server has a key that tells it from all others. When you agree, this key alone is accepted for this place from then on, until the machine is switched off."}
-	n.OtherKey = PageText{"WARNING: not the server it was", "The server shows another key than the one that was agreed to. Somebody may be between you and the server and read all that is sent, or the server was set up anew. It is not used, and no password was sent.", "A server keeps its key, even over updates. Go on only when somebody who looks after it has told you that the key was changed."}
+	n.OtherKey = PageText{"WARNING: not the server it was", "The server shows another key than the one that was agreed to. Somebody may be between you and the server and read all that is sent, or the server was set up anew. It is not used, and no password was sent.", "A server keeps its key, even over updates. When somebody who looks after it has told you that the key was changed on purpose, restart this system: it forgets the old key then."}
 	n.KeyNo, n.KeyYes = "No, go back", "Yes, this is the right one"
 	n.KeyType, n.Fingerprint = "Kind of key", "Fingerprint"
 }
