@@ -49,7 +49,8 @@ test_packages="
 	kmod
 	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
 	makefs mdadm
-	nfs-kernel-server nilfs-tools ntfs-3g
+	nfs-kernel-server nginx-light nilfs-tools ntfs-3g
+	openssh-server
 	partclone parted pigz
 	qemu-utils
 	reiserfsprogs rpcbind
