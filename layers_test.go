@@ -33,7 +33,7 @@ internal/plan
 internal/inventory
 internal/filesystem/probe internal/partclone internal/qcow2
 internal/filesystem/ext internal/filesystem/xfs internal/filesystem/btrfs internal/filesystem/exfat internal/filesystem/fat internal/filesystem/ntfs internal/filesystem/f2fs internal/filesystem/hfsplus internal/filesystem/apfs internal/filesystem/ufs internal/partition internal/blockdev internal/store/open
-internal/store/dir internal/store/memory internal/store/sftp internal/store/http internal/rescue
+internal/store/dir internal/store/memory internal/store/sftp internal/store/http internal/store/storetest internal/rescue
 internal/filesystem internal/image internal/store internal/store/remote internal/store/ahead
 internal/record
 internal/extent internal/progress internal/version

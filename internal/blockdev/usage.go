@@ -343,6 +343,10 @@ func (s System) Behind(path string) ([]string, error) {
 	return nil, nil
 }
 
+// Under gives the kernel names of the disks and partitions that a block device
+// lies on, itself among them.
+func (s System) Under(name string) []string { return s.below(name, 0) }
+
 // liesOn says whether a file or folder lies on the device.
 func (s System) liesOn(path string, d Disk) (bool, error) {
 	if d.Transport == "file" {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -18,6 +17,7 @@ import (
 	"doppel.live/internal/engine"
 	"doppel.live/internal/image"
 	"doppel.live/internal/store"
+	"doppel.live/internal/store/remote"
 )
 
 // The exit statuses.
@@ -111,6 +111,7 @@ func (c *console) finish(ctx context.Context, cmd command, err error) int {
 // advise turns an error into a sentence, the next thing to do and a status.
 func advise(ctx context.Context, err error) (text, next string, status int) {
 	var failure *engine.Error
+	var away *remote.Error
 	refusal, isRefusal := blockdev.IsRefusal(err)
 	switch {
 	case isRefusal:
@@ -133,6 +134,8 @@ func advise(ctx context.Context, err error) (text, next string, status int) {
 		return err.Error(), "doppel images lists the images there are", failed
 	case errors.As(err, &failure):
 		return err.Error(), failure.Next, failed
+	case errors.As(err, &away):
+		return err.Error(), strings.TrimSuffix(away.Next, "."), failed
 	case errors.Is(err, image.ErrDamaged):
 		return err.Error(), "check it with doppel verify, and take another image if there is one", failed
 	case errors.Is(err, fs.ErrPermission):
@@ -190,15 +193,6 @@ func explain(w io.Writer, name string) {
 			fmt.Fprintf(w, "%s: %s\n\nUsage: %s\n\n%s", cmd.name, cmd.summary, cmd.usage, cmd.help)
 		}
 	}
-}
-
-// imagesFlag is the option that says where images are.
-func imagesFlag(fs *flag.FlagSet) *string {
-	place := os.Getenv("DOPPEL_IMAGES")
-	if place == "" {
-		place = "/images"
-	}
-	return fs.String("images", place, "")
 }
 
 // list is an option that takes names with commas between them, and may be

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/progress"
+	"doppel.live/internal/store/remote"
 )
 
 // console is where a command reads and writes: events as JSON lines, as a
@@ -153,6 +155,33 @@ func (c *console) ask(ctx context.Context, question string) (string, error) {
 			return "", nil
 		}
 		return strings.TrimSpace(l.text), l.err
+	}
+}
+
+// askHidden prints a question and reads one line of the terminal without
+// showing it, until ctx ends.
+func (c *console) askHidden(ctx context.Context, question string) (remote.Secret, error) {
+	fd := int(os.Stdin.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return remote.Secret{}, err
+	}
+	fmt.Fprint(c.out, question)
+	type line struct {
+		text []byte
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() { // nothing can end a read of a terminal: it may stay behind
+		text, err := term.ReadPassword(fd)
+		typed <- line{text, err}
+	}()
+	defer fmt.Fprintln(c.out)
+	select {
+	case <-ctx.Done():
+		return remote.Secret{}, errors.Join(ctx.Err(), term.Restore(fd, before))
+	case l := <-typed:
+		return remote.NewSecret(string(l.text)), l.err
 	}
 }
 

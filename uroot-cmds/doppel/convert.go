@@ -28,7 +28,7 @@ import (
 	"doppel.live/internal/version"
 )
 
-const convertUsage = "doppel convert IMAGE DEST [--images DIR] [--format image|raw|qcow2] [--disk NAME] [--compress HOW] [--split SIZE] [--verify] [--yes] [--json]"
+const convertUsage = "doppel convert IMAGE DEST [--images PLACE] [--credentials FILE] [--format image|raw|qcow2] [--disk NAME] [--compress HOW] [--split SIZE] [--verify] [--yes] [--json]"
 
 const convertHelp = `Makes another kind of image out of one: an image directory, a raw disk file, or
 a qcow2 disk file for virtual machines. Nothing is overwritten.
@@ -43,7 +43,11 @@ the place for images. A DEST that ends in .qcow2, .raw, .img or .dd is such a
 file, any other an image, unless --format says it.
 
 Options:
-  --images DIR     where the images are (default: $DOPPEL_IMAGES, or /images)
+  --images PLACE   where the images are; doppel help places says how a
+                   place is named (default: $DOPPEL_IMAGES, or the place
+                   chosen in the live system, or /images)
+  --credentials FILE
+                   what the server of the place asks for
   --format HOW     image, raw or qcow2
   --disk NAME      of an image with several disks: the one to make a file of
   --compress HOW   of a new image: none, fast, default, max or gzip, as of save
@@ -54,11 +58,12 @@ Options:
 `
 
 type convertFlags struct {
-	images, format, disk string
-	level                clonezilla.Level
-	split                splitSize
-	verify               bool
-	command              string
+	images       *placeFlags
+	format, disk string
+	level        clonezilla.Level
+	split        splitSize
+	verify       bool
+	command      string
 }
 
 func runConvert(ctx context.Context, c *console, args []string) error {
@@ -78,13 +83,13 @@ func runConvert(ctx context.Context, c *console, args []string) error {
 	if len(rest) != 2 {
 		return misuse("convert takes an image and a destination")
 	}
-	if f.images, f.level = *images, clonezilla.Level(*level); !f.level.Known() {
+	if f.images, f.level = images, clonezilla.Level(*level); !f.level.Known() {
 		return misuse("--compress is none, fast, default, max or gzip")
 	}
 	if f.format == "" {
 		f.format = formatOf(rest[1])
 	}
-	from, close, err := f.open(rest[0])
+	from, close, err := f.open(ctx, c, rest[0])
 	if err != nil {
 		return err
 	}
@@ -111,12 +116,11 @@ func formatOf(dest string) string {
 
 // open opens what is converted: a regular file is a disk, anything else the
 // name of an image.
-func (f *convertFlags) open(spec string) (image.Image, func(), error) {
+func (f *convertFlags) open(ctx context.Context, c *console, spec string) (image.Image, func(), error) {
 	if st, err := os.Stat(spec); err == nil && st.Mode().IsRegular() {
 		return openDiskFile(spec, st)
 	}
-	place, name := plan.Name(spec, f.images)
-	d, err := openPlace(place)
+	d, name, err := f.images.openImage(ctx, c, spec)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,8 +166,7 @@ func openDiskFile(path string, st fs.FileInfo) (image.Image, func(), error) {
 
 // toImage writes an image directory.
 func (f *convertFlags) toImage(ctx context.Context, c *console, from image.Image, dest string) error {
-	place, name := plan.Name(dest, f.images)
-	d, err := openPlace(place)
+	d, name, err := f.images.openImage(ctx, c, dest)
 	if err != nil {
 		return err
 	}
@@ -196,7 +199,7 @@ func (f *convertFlags) toImage(ctx context.Context, c *console, from image.Image
 	if err := engine.Copy(ctx, from, m, w, c.history, j.meter); err != nil {
 		return fmt.Errorf("image %s was not made: %w", name, err)
 	}
-	c.result(done, fmt.Sprintf("image %s is made in %s, in %s", name, place, clock(time.Since(began).Seconds())), "")
+	c.result(done, fmt.Sprintf("image %s is made in %s, in %s", name, d.name, clock(time.Since(began).Seconds())), "")
 	return nil
 }
 

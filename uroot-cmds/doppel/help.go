@@ -10,7 +10,7 @@ import (
 
 const (
 	versionHelp = "Prints the version of Doppel.\n"
-	helpHelp    = "Without COMMAND it lists the commands; with it, it prints the command's manual.\n"
+	helpHelp    = "Without COMMAND it lists the commands; with it, it prints the command's manual.\nhelp places says where images can be and how that is named.\n"
 )
 
 func runVersion(_ context.Context, c *console, args []string) error {
@@ -43,6 +43,10 @@ func runHelp(_ context.Context, c *console, args []string) error {
 			explain(c.out, cmd.name)
 			return nil
 		}
+	}
+	if rest[0] == "places" {
+		fmt.Fprint(c.out, placesHelp)
+		return nil
 	}
 	return misuse("there is no command %q", rest[0])
 }

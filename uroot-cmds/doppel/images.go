@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,11 +14,9 @@ import (
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
 	"doppel.live/internal/image"
-	"doppel.live/internal/plan"
-	"doppel.live/internal/store/dir"
 )
 
-const imagesUsage = "doppel images [list | show IMAGE | rename IMAGE NAME | remove IMAGE] [--images DIR] [--yes] [--json]"
+const imagesUsage = "doppel images [list | show IMAGE | rename IMAGE NAME | remove IMAGE] [--images PLACE] [--credentials FILE] [--yes] [--json]"
 
 const imagesHelp = `Manages the images of a place.
 
@@ -29,7 +26,11 @@ const imagesHelp = `Manages the images of a place.
   remove IMAGE         removes an image, after asking
 
 Options:
-  --images DIR   where the images are (default: $DOPPEL_IMAGES, or /images)
+  --images PLACE where the images are; doppel help places says how a
+                 place is named (default: $DOPPEL_IMAGES, or the place
+                 chosen in the live system, or /images)
+  --credentials FILE
+                 what the server of the place asks for
   --yes          remove without asking
   --json         print one JSON document
 `
@@ -54,26 +55,17 @@ func runImages(ctx context.Context, c *console, args []string) error {
 	}
 	switch action {
 	case "show":
-		return showImage(c, *images, rest[0])
+		return showImage(ctx, c, images, rest[0])
 	case "rename":
-		return renameImage(c, *images, rest[0], rest[1])
+		return renameImage(ctx, c, images, rest[0], rest[1])
 	case "remove":
-		return removeImage(ctx, c, *images, rest[0], *yes)
+		return removeImage(ctx, c, images, rest[0], *yes)
 	}
-	return listImages(c, *images)
+	return listImages(ctx, c, images)
 }
 
-// openPlace opens the folder of images.
-func openPlace(place string) (*dir.Dir, error) {
-	d, err := dir.Open(place)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no folder for images at %s: choose one with --images", place)
-	}
-	return d, err
-}
-
-func listImages(c *console, place string) error {
-	d, err := openPlace(place)
+func listImages(ctx context.Context, c *console, images *placeFlags) error {
+	d, err := images.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -89,10 +81,10 @@ func listImages(c *console, place string) error {
 		return c.print(struct {
 			Place  string               `json:"place"`
 			Images []clonezilla.Summary `json:"images"`
-		}{place, all})
+		}{d.name, all})
 	}
 	if len(all) == 0 {
-		c.say("There are no images in %s.", place)
+		c.say("There are no images in %s.", d.name)
 	}
 	for _, s := range all {
 		c.say("%-24s %-16s %10s  %s", s.Name, date(s.Created), blockdev.Bytes(s.Stored), holds(s))
@@ -133,9 +125,8 @@ func holds(s clonezilla.Summary) string {
 	return text
 }
 
-func showImage(c *console, images, spec string) error {
-	place, name := plan.Name(spec, images)
-	d, err := openPlace(place)
+func showImage(ctx context.Context, c *console, images *placeFlags, spec string) error {
+	d, name, err := images.openImage(ctx, c, spec)
 	if err != nil {
 		return err
 	}
@@ -163,7 +154,7 @@ func showImage(c *console, images, spec string) error {
 		}
 	}
 	if m.Lost() > 0 {
-		c.say("The damaged files are listed in %s", filepath.Join(place, name, engine.DamagedFiles))
+		c.say("The damaged files are listed in %s", d.join(name, engine.DamagedFiles))
 	}
 	if len(m.Nested) > 0 {
 		c.say("On no partition by themselves")
@@ -181,12 +172,11 @@ func (c *console) sayVolume(v image.Volume) {
 	}
 }
 
-func renameImage(c *console, images, spec, name string) error {
-	place, old := plan.Name(spec, images)
+func renameImage(ctx context.Context, c *console, images *placeFlags, spec, name string) error {
 	if err := clonezilla.CheckName(name); err != nil {
 		return fmt.Errorf("%q: %w", name, err)
 	}
-	d, err := existing(place, old)
+	d, old, err := existing(ctx, c, images, spec)
 	if err != nil {
 		return err
 	}
@@ -202,27 +192,26 @@ func renameImage(c *console, images, spec, name string) error {
 }
 
 // existing opens the place of an image, or of what is left of one.
-func existing(place, name string) (*dir.Dir, error) {
-	d, err := openPlace(place)
+func existing(ctx context.Context, c *console, images *placeFlags, spec string) (*place, string, error) {
+	d, name, err := images.openImage(ctx, c, spec)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	all, err := clonezilla.List(d)
 	if err == nil {
 		for _, s := range all {
 			if s.Name == name {
-				return d, nil
+				return d, name, nil
 			}
 		}
-		err = fmt.Errorf("%s in %s: %w", name, place, clonezilla.ErrNoImage)
+		err = fmt.Errorf("%s in %s: %w", name, d.name, clonezilla.ErrNoImage)
 	}
 	d.Close()
-	return nil, err
+	return nil, "", err
 }
 
-func removeImage(ctx context.Context, c *console, images, spec string, yes bool) error {
-	place, name := plan.Name(spec, images)
-	d, err := existing(place, name)
+func removeImage(ctx context.Context, c *console, images *placeFlags, spec string, yes bool) error {
+	d, name, err := existing(ctx, c, images, spec)
 	if err != nil {
 		return err
 	}
@@ -231,7 +220,7 @@ func removeImage(ctx context.Context, c *console, images, spec string, yes bool)
 		if !c.asks || c.json {
 			return misuse("remove needs --yes where nobody can be asked")
 		}
-		answer, err := c.ask(ctx, fmt.Sprintf("Remove image %s for good? Type its name: ", filepath.Join(place, name)))
+		answer, err := c.ask(ctx, fmt.Sprintf("Remove image %s for good? Type its name: ", d.join(name)))
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,6 @@ import (
 	"doppel.live/internal/progress"
 	"doppel.live/internal/rescue"
 	"doppel.live/internal/store"
-	"doppel.live/internal/store/dir"
 	"doppel.live/internal/version"
 )
 
@@ -152,7 +151,7 @@ func (r *rescuing) gone(err error) error {
 }
 
 // leftover says whether the folder of the image is what a killed rescue left.
-func (r *rescuing) leftover(d *dir.Dir, name string) bool {
+func (r *rescuing) leftover(d *place, name string) bool {
 	if r == nil || !r.resume || r.spool == nil {
 		return false
 	}
@@ -201,7 +200,7 @@ func (r *rescuing) close() {
 	_ = r.sectors.Close()
 }
 
-func (s *saving) runRescue(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) error {
+func (s *saving) runRescue(ctx context.Context, c *console, d *place, p *plan.Save) error {
 	r, j := s.rescue, c.newJob("save", p.Image)
 	r.meter.Store(j.meter)
 	r.made = false

@@ -4,13 +4,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"path/filepath"
 
 	"doppel.live/internal/clonezilla"
-	"doppel.live/internal/plan"
 )
 
-const restoreUsage = "doppel restore IMAGE TARGET... [--images DIR] [--only NAMES] [--keep-table] [--plan] [--consent CODE | --yes] [--verify] [--delta] [--json]"
+const restoreUsage = "doppel restore IMAGE TARGET... [--images PLACE] [--credentials FILE] [--only NAMES] [--keep-table] [--plan] [--consent CODE | --yes] [--verify] [--delta] [--json]"
 
 const restoreHelp = `Writes an image to a disk, or some of its volumes to the partitions of a disk
 that has them already, or one volume to one partition. Everything that is there
@@ -26,7 +24,11 @@ IMAGE is a path, or a name in the place for images. TARGET is a path, a kernel
 name (sda), or serial:, wwn:, uuid:, partuuid: or label: with a value.
 
 Options:
-  --images DIR     where the images are (default: $DOPPEL_IMAGES, or /images)
+  --images PLACE   where the images are; doppel help places says how a
+                   place is named (default: $DOPPEL_IMAGES, or the place
+                   chosen in the live system, or /images)
+  --credentials FILE
+                   what the server of the place asks for
   --only NAMES     restore only these volumes, such as sda2,sda5, and leave the
                    table and all other partitions alone
   --keep-table     restore all volumes into the partitions that the target has,
@@ -56,8 +58,7 @@ func runRestore(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	place, name := plan.Name(rest[0], *images)
-	d, err := openPlace(place)
+	d, name, err := images.openImage(ctx, c, rest[0])
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func runRestore(ctx context.Context, c *console, args []string) error {
 		return fmt.Errorf("image %s: %w", name, err)
 	}
 	defer im.Close()
-	ts.image, ts.holds = im, []string{filepath.Join(place, name)}
+	ts.image, ts.holds = im, d.holds(name)
 	return ts.write(ctx, c, "restore", rest[1:])
 }
 

@@ -22,11 +22,11 @@ import (
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
 	"doppel.live/internal/store"
-	"doppel.live/internal/store/dir"
+	"doppel.live/internal/store/remote"
 	"doppel.live/internal/version"
 )
 
-const saveUsage = "doppel save SOURCE... IMAGE [--images DIR] [--except NAMES] [--compress HOW] [--split SIZE] [--rescue [--retries N]] [--resume] [--plan] [--yes] [--json]"
+const saveUsage = "doppel save SOURCE... IMAGE [--images PLACE] [--credentials FILE] [--except NAMES] [--compress HOW] [--split SIZE] [--rescue [--retries N]] [--resume] [--plan] [--yes] [--json]"
 
 const saveHelp = `Saves disks, or some partitions of one, to a new image. Of file
 systems whose allocation is understood (README.md lists them) the blocks in use
@@ -37,7 +37,11 @@ SOURCE is a path, a kernel name (sda, sda2), or serial:, wwn:, uuid:, partuuid:
 or label: with a value. IMAGE is a path, or a name in the place for images.
 
 Options:
-  --images DIR      where the images are (default: $DOPPEL_IMAGES, or /images)
+  --images PLACE    where the images are; doppel help places says how a
+                    place is named (default: $DOPPEL_IMAGES, or the place
+                    chosen in the live system, or /images)
+  --credentials FILE
+                    what the server of the place asks for
   --except NAMES    leave these partitions out, such as sda3,sda5
   --compress HOW    none, fast, default, max, or gzip for the oldest versions of
                     Clonezilla (default: default)
@@ -97,19 +101,21 @@ func runSave(ctx context.Context, c *console, args []string) error {
 	}
 	defer s.close()
 	s.split, s.resume, s.args = split, rescue.resume && !rescue.on, rest
-	place, name := plan.Name(rest[len(rest)-1], *images)
-	d, err := openPlace(place)
+	d, name, err := images.openImage(ctx, c, rest[len(rest)-1])
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	if rescue.on && d.folder == "" {
+		return misuse("--rescue needs a folder of this machine, where it keeps what was read until the image is whole: a disk, or a place that is mounted")
+	}
 	if rescue.on {
-		s.rescue = newRescuing(ctx, c, rescue, rest, place, name, *only || d.ReadOnly())
+		s.rescue = newRescuing(ctx, c, rescue, rest, d.folder, name, *only || d.ReadOnly())
 	}
 	if err := s.survey(rest[:len(rest)-1], name, except); err != nil {
 		return err
 	}
-	if err := s.look(d, place, name); err != nil {
+	if err := s.look(d, name); err != nil {
 		return err
 	}
 	p := plan.NewSave(s.input)
@@ -233,10 +239,10 @@ func usesOf(d blockdev.Disk, t *partition.Table) ([]blockdev.Use, error) {
 }
 
 // look finds out whether the place can take the image.
-func (s *saving) look(d *dir.Dir, place, name string) error {
-	s.input.Place = place
+func (s *saving) look(d *place, name string) error {
+	s.input.Place = d.name
 	var err error
-	if s.input.Behind, err = (blockdev.System{}).Behind(place); err != nil {
+	if s.input.Behind, err = d.behind(); err != nil {
 		return err
 	}
 	if s.input.Free, err = d.Free(); err != nil {
@@ -254,20 +260,20 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 	switch _, err := d.List(name); {
 	case err == nil && s.rescue.leftover(d, name): // of the same rescue, killed while it wrote the image
 	case s.resume:
-		if err := s.lookBegun(d, place, name); err != nil {
+		if err := s.lookBegun(d, name); err != nil {
 			return err
 		}
 	case err == nil && s.rescue == nil && clonezilla.Begun(d, name):
 		s.input.Problem = fmt.Sprintf("saving %s was begun and interrupted: go on with --resume, or remove what is left with doppel images remove %s", name, name)
 	case err == nil && clonezilla.Empty(d, name): // of a save that was killed as it began
 	case err == nil && notImage(d, name):
-		s.input.Problem = fmt.Sprintf("%s has a folder called %s that is no image: choose another name", place, name)
+		s.input.Problem = fmt.Sprintf("%s has a folder called %s that is no image: choose another name", d.name, name)
 	case err == nil:
-		s.input.Problem = fmt.Sprintf("%s has something called %s already: choose another name, or remove it with doppel images remove %s", place, name, name)
+		s.input.Problem = fmt.Sprintf("%s has something called %s already: choose another name, or remove it with doppel images remove %s", d.name, name, name)
 	case !errors.Is(err, fs.ErrNotExist):
-		s.input.Problem = fmt.Sprintf("%s has something called %s that is no folder: choose another name", place, name)
+		s.input.Problem = fmt.Sprintf("%s has something called %s that is no folder: choose another name", d.name, name)
 	case d.ReadOnly():
-		s.input.Problem = place + " is read-only: choose another place with --images, or mount it for writing"
+		s.input.Problem = d.name + " is read-only: choose another place with --images, or mount it for writing"
 	}
 	s.rescue.look(s)
 	s.input.Ratio, s.input.Rate = engine.Estimate(s.manifest, s.origins)
@@ -278,14 +284,14 @@ func (s *saving) look(d *dir.Dir, place, name string) error {
 }
 
 // lookBegun finds out which volumes of an interrupted save can be taken over.
-func (s *saving) lookBegun(d *dir.Dir, place, name string) error {
+func (s *saving) lookBegun(d *place, name string) error {
 	if err := s.seal(); err != nil {
 		return err
 	}
 	saved, err := clonezilla.CheckResume(d, s.manifest, s.options)
 	switch {
 	case errors.Is(err, clonezilla.ErrNoImage), errors.Is(err, fs.ErrNotExist):
-		s.input.Problem = fmt.Sprintf("no save to %s that could be gone on with was begun in %s: leave out --resume", name, place)
+		s.input.Problem = fmt.Sprintf("no save to %s that could be gone on with was begun in %s: leave out --resume", name, d.name)
 	case errors.Is(err, clonezilla.ErrChanged), errors.Is(err, image.ErrDamaged):
 		s.input.Problem = fmt.Sprintf("%v: remove what was begun with doppel images remove %s, and start anew without --resume", err, name)
 	case err != nil:
@@ -311,12 +317,12 @@ func (s *saving) seal() error {
 	return nil
 }
 
-func notImage(d *dir.Dir, name string) bool {
+func notImage(d *place, name string) bool {
 	_, err := clonezilla.Summarize(d, name)
 	return errors.Is(err, clonezilla.ErrNoImage)
 }
 
-func (s *saving) run(ctx context.Context, c *console, d *dir.Dir, p *plan.Save) error {
+func (s *saving) run(ctx context.Context, c *console, d *place, p *plan.Save) error {
 	if s.rescue != nil {
 		return s.runRescue(ctx, c, d, p)
 	}
@@ -355,11 +361,14 @@ func (s *saving) stopped(ctx context.Context, err error, w image.Writer, p *plan
 		return text
 	}
 	before := ""
+	var away *remote.Error
 	switch {
 	case ctx.Err() != nil:
 		text = fmt.Errorf("cancelled: image %s is not saved yet", p.Image)
 	case errors.Is(err, store.ErrFull):
 		text, before = fmt.Errorf("image %s is not saved yet: no room left in %s", p.Image, p.Place), "make room there; "
+	case errors.As(err, &away):
+		before = strings.TrimSuffix(away.Next, ".") + "; "
 	}
 	resume := "--resume"
 	if !strings.Contains(s.args[len(s.args)-1], "/") {

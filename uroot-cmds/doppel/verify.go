@@ -9,11 +9,10 @@ import (
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/image"
-	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
 )
 
-const verifyUsage = "doppel verify IMAGE [--images DIR] [--json]"
+const verifyUsage = "doppel verify IMAGE [--images PLACE] [--credentials FILE] [--json]"
 
 const verifyHelp = `Reads every byte of an image, checks every checksum, and says of each volume
 whether it can be restored, why not, and what its checksums do not protect. It
@@ -22,7 +21,11 @@ changes nothing. Exit status 1: something cannot be restored.
 IMAGE is a path, or a name in the place for images.
 
 Options:
-  --images DIR   where the images are (default: $DOPPEL_IMAGES, or /images)
+  --images PLACE where the images are; doppel help places says how a
+                 place is named (default: $DOPPEL_IMAGES, or the place
+                 chosen in the live system, or /images)
+  --credentials FILE
+                 what the server of the place asks for
   --json         print events, one JSON document a line
 `
 
@@ -36,8 +39,7 @@ func runVerify(ctx context.Context, c *console, args []string) error {
 	if len(rest) != 1 {
 		return misuse("verify takes one image")
 	}
-	place, name := plan.Name(rest[0], *images)
-	d, err := openPlace(place)
+	d, name, err := images.openImage(ctx, c, rest[0])
 	if err != nil {
 		return err
 	}

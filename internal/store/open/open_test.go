@@ -70,7 +70,7 @@ func TestDefault(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(home, ".ssh"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(home, ".ssh/known_hosts"), []byte(server.KnownHost), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(home, ".ssh/known_hosts"), []byte(server.KnownHost()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Store(context.Background(), l, server.Credentials()); err != nil {

@@ -72,6 +72,28 @@ func (s *Store) List(folder string) (list []store.Entry, err error) {
 	return list, err
 }
 
+// Sweep implements store.Sweeper.
+func (s *Store) Sweep(folder string) error {
+	if err := store.CheckName(folder); err != nil {
+		return err
+	}
+	return s.do(s.ctx, func(c *connection) error {
+		if err := s.parents(c, folder+"/"); err != nil {
+			return err
+		}
+		infos, err := c.sftp.ReadDir(s.path(folder))
+		for _, info := range infos {
+			if err == nil && strings.HasPrefix(info.Name(), temporary) && !strings.Contains(info.Name(), "/") {
+				err = c.sftp.Remove(s.path(folder + "/" + info.Name()))
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+		}
+		return s.checked(c, folder, err)
+	})
+}
+
 // MakeFolder implements store.Store.
 func (s *Store) MakeFolder(name string) error {
 	if err := store.CheckName(name); err != nil {

@@ -68,7 +68,10 @@ type Store struct {
 	readOnly bool
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store   = (*Store)(nil)
+	_ store.Sweeper = (*Store)(nil)
+)
 
 // Open reaches the server and looks at the folder. When ctx ends nobody waits
 // for the server any more, but what the connection that is there can do, such

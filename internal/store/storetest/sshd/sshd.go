@@ -29,7 +29,6 @@ type Server struct {
 	Port        int
 	Key         string // private key of the user, in OpenSSH's form
 	Fingerprint string // of the server
-	KnownHost   string // its line in a known-hosts file
 	User        string
 
 	t       testing.TB
@@ -37,6 +36,7 @@ type Server struct {
 	folder  string
 	process *exec.Cmd
 	sftp    string
+	host    ssh.PublicKey
 }
 
 // Start runs a server until the test ends. sftp are the arguments of
@@ -116,7 +116,12 @@ func (s *Server) NewHostKey() {
 	s.t.Helper()
 	k := s.key("host")
 	s.Fingerprint = ssh.FingerprintSHA256(k)
-	s.KnownHost = fmt.Sprintf("[127.0.0.1]:%d %s", s.Port, ssh.MarshalAuthorizedKey(k))
+	s.host = k
+}
+
+// KnownHost is the server's line in a known-hosts file.
+func (s *Server) KnownHost() string {
+	return fmt.Sprintf("[127.0.0.1]:%d %s", s.Port, ssh.MarshalAuthorizedKey(s.host))
 }
 
 // Run starts the server, which must not be running.
