@@ -57,7 +57,7 @@ type Row struct {
 // the libraries that the packages depend on are not among them: the caller
 // follows dependencies. Free leaves out those of non-free-firmware.
 func Packages(free bool) []string {
-	names := slices.Clone(libraryPackages)
+	names := append(slices.Clone(libraryPackages), certificatePackage)
 	for _, p := range programList {
 		names = append(names, p.pkg)
 	}

@@ -148,7 +148,7 @@ func addFiles(a archive, sysroot string) error {
 		}
 	}
 	addConsole(a)
-	return nil
+	return addCertificates(a, sysroot)
 }
 
 func addPackaged(a archive, sysroot string, f packaged) error {
