@@ -72,7 +72,6 @@ func environment() {
 		"HOME=/root",
 		"USER=root",
 		"LANG=C.UTF-8",
-		"DOPPEL_IMAGES=" + imagesPlace,
 		"PS1=doppel:$PWD# ",
 	} {
 		key, value, _ := strings.Cut(pair, "=")
