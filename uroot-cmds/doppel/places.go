@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +15,7 @@ import (
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/inventory"
+	livePlace "doppel.live/internal/live/place"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
 	"doppel.live/internal/store"
@@ -167,7 +166,7 @@ func parseURL(spec string) (remote.Location, error) {
 // openSpec opens the place that spec names, or the one of the options if it
 // is "".
 func (f *placeFlags) openSpec(ctx context.Context, c *console, spec string) (*place, error) {
-	chosen, cred, err := record(placeRecord)
+	chosen, cred, err := record(livePlace.RecordFile)
 	if err != nil {
 		return nil, err
 	}
@@ -204,27 +203,14 @@ func isDevice(spec string) bool {
 	return err == nil && st.Mode()&fs.ModeDevice != 0
 }
 
-// placeRecord is where the live system keeps which place was chosen, if that
-// is one that is not mounted.
-const placeRecord = "/run/doppel/place.json"
-
-// record reads it; "" is none.
+// record reads which place was chosen in the live system, if that is one that
+// is not mounted; "" is none.
 func record(file string) (spec string, cred remote.Credentials, err error) {
-	data, err := os.ReadFile(file)
+	r, err := livePlace.ReadRecord(file)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return "", cred, nil
 	}
-	var r struct {
-		URL         string          `json:"url"`
-		Credentials json.RawMessage `json:"credentials"`
-	}
-	if err != nil || json.Unmarshal(data, &r) != nil {
-		return "", cred, fmt.Errorf("%s cannot be read: choose the place for images again", file)
-	}
-	if len(r.Credentials) > 0 {
-		cred, err = remote.ReadCredentials(bytes.NewReader(r.Credentials))
-	}
-	return r.URL, cred, err
+	return r.URL, r.Credentials, err
 }
 
 // readCredentials reads a credentials file; "-" is in.
@@ -259,7 +245,7 @@ func openFileSystem(ctx context.Context, spec string) (*place, error) {
 
 // mounted mounts a place for the job.
 func mounted(ctx context.Context, name, spec string, cred remote.Credentials) (*place, error) {
-	folder, release, err := mountPlace(ctx, spec, cred)
+	folder, release, err := livePlace.Mount(ctx, spec, cred)
 	if err != nil {
 		return nil, err
 	}

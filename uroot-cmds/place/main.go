@@ -46,6 +46,7 @@ import (
 	"doppel.live/internal/live/looking"
 	"doppel.live/internal/live/modules"
 	"doppel.live/internal/live/place"
+	"doppel.live/internal/store/open"
 	"doppel.live/internal/store/remote"
 )
 
@@ -76,7 +77,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		words, rest = append(words, flags.Arg(0)), flags.Args()[1:]
 	}
-	c := command{system: place.System{LoadModule: loadModule, Network: bringUp}, json: *asJSON, in: stdin, out: stdout, err: stderr}
+	c := command{system: place.System{LoadModule: loadModule, Network: bringUp, Open: open.Store}, json: *asJSON, in: stdin, out: stdout, err: stderr}
 	switch verb := strings.Join(words, " "); {
 	case verb == "list":
 		return c.list()
