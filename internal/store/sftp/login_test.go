@@ -47,7 +47,9 @@ func otherServer(t *testing.T, how string) Options {
 	config.AddHostKey(signer)
 	switch how {
 	case "password":
-		config.PasswordCallback = func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) { return right(c.User(), string(password)) }
+		config.PasswordCallback = func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+			return right(c.User(), string(password))
+		}
 	default:
 		config.KeyboardInteractiveCallback = func(c ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 			answers, err := ask("", "", []string{"Your name?", "Password: "}, []bool{true, false})

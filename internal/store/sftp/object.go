@@ -45,11 +45,11 @@ type object struct {
 	sending sync.WaitGroup
 	done    bool
 
-	mu          sync.Mutex
-	failed      error
-	acked       ranges
-	made        bool // the file was made
-	interrupted bool // the connection was lost while there was something in it
+	mu       sync.Mutex
+	failed   error
+	acked    ranges
+	made     bool  // the file was made
+	doubtful int64 // bytes that were acknowledged before the connection was lost
 }
 
 // Create implements store.Store.
@@ -87,7 +87,7 @@ func (s *Store) Create(name string, mode fs.FileMode) (store.Object, error) {
 // has acknowledged must be there.
 func (o *object) openFile(c *connection) (*sftp.File, error) {
 	o.mu.Lock()
-	made, begun, want := o.made, len(o.acked) > 0, o.acked.first()
+	made, want := o.made, o.acked.first()
 	o.mu.Unlock()
 	flags := os.O_WRONLY
 	if !made {
@@ -118,7 +118,7 @@ func (o *object) openFile(c *connection) (*sftp.File, error) {
 		return nil, fmt.Errorf("%s: %w", o.name, err)
 	}
 	o.mu.Lock()
-	o.interrupted = o.interrupted || begun
+	o.doubtful = o.acked.end()
 	o.mu.Unlock()
 	return file, nil
 }
@@ -216,7 +216,7 @@ func (o *object) Commit() error {
 	if err == nil {
 		err = o.store.do(o.ctx, o.sync)
 	}
-	if err == nil && o.wasInterrupted() {
+	if err == nil {
 		err = o.readBack()
 	}
 	if err == nil {
@@ -268,22 +268,25 @@ func (o *object) rename(c *connection, renaming *bool) error {
 	return denied(o.name, o.store.checked(c, o.name, replace(c, o.pending, o.path)))
 }
 
-func (o *object) wasInterrupted() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.interrupted
-}
-
-// readBack compares the file with what was written. It is for objects during
-// which the connection was lost: a server that lost its power may have
-// acknowledged what never came to its disk.
+// readBack compares the file with what was written before the connection was
+// lost, if it was: a server that lost its power may have acknowledged what
+// never came to its disk.
 func (o *object) readBack() error {
+	o.mu.Lock()
+	doubtful := o.doubtful
+	o.mu.Unlock()
+	if doubtful == 0 {
+		return nil
+	}
 	h := &handle{open: func(c *connection) (*sftp.File, error) { return c.sftp.Open(o.pending) }}
 	r := o.store.ahead(o.ctx, h, o.name, o.offset)
 	defer r.Close()
 	buf := make([]byte, segment)
 	for i, want := range o.sums {
 		off := int64(i) * segment
+		if off >= doubtful {
+			break
+		}
 		part := buf[:min(segment, o.offset-off)]
 		if _, err := r.ReadAt(part, off); err != nil {
 			return err
@@ -331,6 +334,14 @@ func (r *ranges) add(from, to int64) {
 		at++
 	}
 	*r = append(out[:at:at], append(ranges{{from, to}}, out[at:]...)...)
+}
+
+// end is where the last range ends.
+func (r ranges) end() int64 {
+	if len(r) == 0 {
+		return 0
+	}
+	return r[len(r)-1][1]
 }
 
 // first is how much there is from byte 0 without a gap.
