@@ -127,7 +127,7 @@ func (s *Server) KnownHost() string {
 // Run starts the server, which must not be running.
 func (s *Server) Run() {
 	s.t.Helper()
-	config := s.write("config", fmt.Sprintf(`ListenAddress 127.0.0.1
+	text := fmt.Sprintf(`ListenAddress 127.0.0.1
 Port %d
 HostKey %s
 AuthorizedKeysFile %s
@@ -140,7 +140,12 @@ KbdInteractiveAuthentication no
 MaxStartups 1000
 MaxAuthTries 20
 Subsystem sftp %s
-`, s.Port, filepath.Join(s.folder, "host"), filepath.Join(s.folder, "authorized"), s.sftp))
+`, s.Port, filepath.Join(s.folder, "host"), filepath.Join(s.folder, "authorized"), s.sftp)
+	// Since 9.8 it lets those wait who come with wrong passwords.
+	config := s.write("config", text+"PerSourcePenalties no\n")
+	if exec.Command(s.program, "-t", "-f", config).Run() != nil {
+		s.write("config", text)
+	}
 	s.process = exec.Command(s.program, "-D", "-e", "-f", config)
 	log, err := os.OpenFile(filepath.Join(s.folder, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
