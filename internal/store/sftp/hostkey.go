@@ -21,7 +21,7 @@ import (
 // HostKeys say which keys of servers were agreed to. A fingerprint in the
 // location or in the credentials is asked first and alone.
 type HostKeys struct {
-	Files  []string // known-hosts files of OpenSSH's format (sshd(8)); those that are absent are skipped
+	Files  []string // known-hosts files of OpenSSH's format (sshd(8)); those that are absent or cannot be read are skipped
 	Record string   // the one that a key is added to once it was agreed to; "" is none
 	// Consent asks a person about a key that nobody has agreed to yet. nil refuses.
 	Consent func(k Key) bool
@@ -83,11 +83,16 @@ func keyOf(host string, k ssh.PublicKey) Key {
 	return Key{Server: knownhosts.Normalize(host), Kind: k.Type(), Fingerprint: ssh.FingerprintSHA256(k)}
 }
 
-// known reads the known-hosts files.
+// known reads the known-hosts files. One of others that cannot be read, for
+// it has a line of a kind that is not known here, is left out: its servers are
+// asked about then.
 func (h HostKeys) known() (ssh.HostKeyCallback, error) {
 	var files []string
-	for _, f := range append([]string{h.Record}, h.Files...) {
-		if _, err := os.Stat(f); err == nil {
+	if _, err := os.Stat(h.Record); err == nil {
+		files = append(files, h.Record)
+	}
+	for _, f := range h.Files {
+		if _, err := knownhosts.New(f); err == nil {
 			files = append(files, f)
 		}
 	}

@@ -124,7 +124,11 @@ func TestKnownHosts(t *testing.T) {
 	if len(asked) != 1 {
 		t.Fatal("asked again")
 	}
-	o.Keys = HostKeys{Files: []string{record}}
+	strange := filepath.Join(t.TempDir(), "strange")
+	if err := os.WriteFile(strange, []byte("host future-key AAAA!\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.Keys = HostKeys{Files: []string{strange, record}}
 	open(t, o)
 	server.Kill()
 	server.NewHostKey()
