@@ -49,7 +49,7 @@ test_packages="
 	kmod
 	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
 	makefs mdadm
-	nfs-kernel-server nginx-light nilfs-tools ntfs-3g
+	nfs-ganesha nfs-ganesha-vfs nfs-kernel-server nginx-light nilfs-tools ntfs-3g
 	openssh-server
 	partclone parted pigz
 	qemu-utils
@@ -91,8 +91,41 @@ need() {
 	$sudo apt-get -q update >&2
 	leave_out_unknown
 	[ -n "$missing" ] || return 0
+	status=0
+	hold_servers
 	# shellcheck disable=SC2086
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing >&2
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing >&2 || status=$?
+	release_servers
+	return $status
+}
+
+# hold_servers keeps the file servers among the test packages from being
+# started as they are installed: tests start their own. release_servers ends
+# that, and keeps new ones from starting with the machine.
+policy=/usr/sbin/policy-rc.d
+hold_servers() {
+	held=
+	if [ ! -e $policy ]; then
+		held=yes
+		printf '#!/bin/sh\nexit 101\n' | $sudo sh -c "cat >$policy && chmod 755 $policy"
+	fi
+}
+release_servers() {
+	[ -z "$held" ] || $sudo rm -f $policy
+	command -v systemctl >/dev/null || return 0
+	for p in $missing; do
+		case $p in
+		samba) units="smbd nmbd samba-ad-dc" ;;
+		nfs-kernel-server) units="nfs-server" ;;
+		nfs-ganesha) units="nfs-ganesha" ;;
+		nginx-light) units=nginx ;;
+		openssh-server) units=ssh ;;
+		rpcbind) units="rpcbind.socket rpcbind" ;;
+		*) continue ;;
+		esac
+		# shellcheck disable=SC2086 # units are words
+		$sudo systemctl disable --quiet $units >&2 || true
+	done
 }
 
 # leave_out_unknown takes from $missing those of the test packages that this
