@@ -2,6 +2,7 @@ package place
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -34,7 +35,8 @@ const (
 	password = `p,ä ss"w%40rd=` // of backup, in SMB
 	// plainPassword is that of games. Kernels before 6.5 forget the character
 	// set of a mount when they connect again, and then send another "ä".
-	plainPassword = `p,a ss"w%40rd=`
+	plainPassword  = `p,a ss"w%40rd=`
+	machineAddress = "10.77.0.1"
 )
 
 var serverModules = []string{"nls_utf8", "cmac", "sha512_generic", "hmac", "md4", "arc4", "ccm", "gcm", "ctr", "ghash-generic", "ecb", "des_generic",
@@ -51,7 +53,7 @@ func servers(t *testing.T, body func(t *testing.T, stopSMB func())) {
 			t.Fatal(err)
 		}
 	}
-	lab.Run(t, lab.Config{Modules: serverModules, Disks: []string{disk}, Memory: 768, Commands: []string{"uroot-cmds/doppel"},
+	lab.Run(t, lab.Config{Modules: serverModules, Disks: []string{disk}, Memory: 768, Commands: []string{"uroot-cmds/doppel", "uroot-cmds/place"},
 		Needs: []string{"rpcbind", "rpc.mountd", "rpc.nfsd", "exportfs", "smbd", "smbpasswd", "mke2fs"}}, func(t *testing.T) {
 		folders(t)
 		newRoot(t)
@@ -72,6 +74,9 @@ func folders(t *testing.T) {
 	lo, err := netlink.LinkByName("lo")
 	must(t, err)
 	must(t, netlink.LinkSetUp(lo))
+	address, err := netlink.ParseAddr(machineAddress + "/32") // of which the command place takes it that there is a network
+	must(t, err)
+	must(t, netlink.AddrAdd(lo, address))
 	for _, d := range []string{"whole/folder/deep", "reading", "squashed", "closed", "full"} {
 		must(t, os.MkdirAll("/mnt/"+d, 0o755))
 	}
@@ -253,6 +258,7 @@ func TestServers(t *testing.T) {
 		t.Run("bad", testBad)
 		t.Run("half", testHalf)
 		t.Run("use", testUse)
+		t.Run("command", testCommand)
 		t.Run("silent", testSilent)
 	})
 }
@@ -422,6 +428,53 @@ func testUse(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	os.Remove("/mnt/whole/by-nfs")
+}
+
+// testCommand: what the menu and the first process get to read.
+func testCommand(t *testing.T) {
+	share := "smb://backup@" + machineAddress + "/whole"
+	file := "/run/tmp/credentials.json"
+	text, err := json.Marshal(map[string]string{"password": password})
+	must(t, err)
+	must(t, os.WriteFile(file, text, 0o600))
+	place := func(stdin string, args ...string) map[string]any {
+		t.Helper()
+		cmd := exec.Command("place", append(args, "--json")...)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.Output()
+		var answer map[string]any
+		if json.Unmarshal(out, &answer) != nil || answer["ok"] != (err == nil) && answer["current"] == nil && args[0] != "status" || strings.Contains(string(out), "w%40rd") {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+		return answer
+	}
+	if a := place(`{"password": "wrong"}`, "test", share, "--credentials", "-"); a["reason"] != "denied" || a["next"] == "" {
+		t.Errorf("wrong password: %v", a)
+	}
+	if a := place("", "test", share, "--credentials", "/no/such/file"); a["reason"] != "denied" || !strings.Contains(a["error"].(string), "credentials") {
+		t.Errorf("no file: %v", a)
+	}
+	if a := place("", "use", "ftp://srv/x"); a["reason"] != "bad-name" {
+		t.Errorf("no URL: %v", a)
+	}
+	if a := place(string(text), "test", share, "--credentials", "-"); a["ok"] != true || a["path"] != "" {
+		t.Errorf("test: %v", a)
+	}
+	if a := place("", "status"); a["current"] != nil {
+		t.Errorf("a test leaves %v", a)
+	}
+	if a := place("", "use", share, "--credentials", file, "--wait", "5s"); a["ok"] != true || a["path"] != Dir || a["spec"] != share || a["free"].(float64) <= 0 {
+		t.Errorf("use: %v", a)
+	}
+	if a := place("", "status"); a["current"].(map[string]any)["spec"] != share {
+		t.Errorf("status: %v", a)
+	}
+	noSecret(t)
+	if a := place("", "use", "nfs://"+machineAddress+"/mnt/reading"); a["reason"] != "read-only" || a["read_only"] != true || a["next"] == "" {
+		t.Errorf("for reading: %v", a)
+	}
+	place("", "release")
+	must(t, os.Remove(file))
 }
 
 // testSilent: a server that has gone keeps nobody waiting who only asks, and
