@@ -6,29 +6,7 @@
 //	place status [--json]              the one in use
 //	place release [--json]             give it up
 //
-// SPEC is a device (/dev/sdb1), LABEL=x, UUID=x, boot for the medium that was
-// started from, or a URL:
-//
-//	nfs://HOST[:PORT]/EXPORT[/FOLDER][?version=3|4]
-//	smb://[[DOMAIN;]USER@]HOST[:PORT]/SHARE[/FOLDER]
-//	sftp://[USER@]HOST[:PORT]/FOLDER[?host_key=SHA256:...]
-//	http://HOST[:PORT]/FOLDER, https://...    reading only
-//
-// Disks, NFS and SMB are mounted at /images. The others are remembered in
-// /run/doppel/place.json for doppel. A URL brings the network up, by DHCP
-// unless it is or ip= on the kernel command line says how.
-//
-// --credentials FILE names a file of JSON, {"user": "...", "domain": "...",
-// "guest": true, "password": "...", "key": "...", "passphrase": "...",
-// "host_key": "..."}, of which everything may be left out; FILE is - for the
-// standard input, a path, boot:PATH or LABEL=x:PATH for one on a disk that is
-// not mounted. --wait TIME (such as 30s) waits that long for a disk, the
-// network or a server that is still on its way.
-//
-// Exit status: 0 done, 1 failed, 2 usage. Under --json a failure has "error",
-// "reason" (no-route, unknown-name, refused, denied, no-folder,
-// unknown-host-key, ...) and "next"; what is used but cannot be saved to has
-// the reason read-only or full.
+// place --help explains SPEC and OPTIONS. Exit status: 0 done, 1 failed, 2 usage.
 package main
 
 import (
@@ -52,6 +30,39 @@ import (
 
 const usage = "usage: place list | use SPEC | test SPEC [--credentials FILE|-] [--wait TIME] | status | release   (each with --json)"
 
+// help is what --help prints behind the usage.
+const help = `Says where images are. use takes a place instead of the former one, test says
+what use would find and leaves nothing behind, release gives it up.
+
+SPEC is a device (/dev/sdb1), LABEL=x, UUID=x, boot for the medium that was
+started from, or a URL:
+
+  nfs://HOST[:PORT]/EXPORT[/FOLDER][?version=3|4]
+  smb://[[DOMAIN;]USER@]HOST[:PORT]/SHARE[/FOLDER]   without a user as guest
+  sftp://[USER@]HOST[:PORT]/FOLDER[?host_key=SHA256:...]
+  http://HOST[:PORT]/FOLDER, https://...             reading only
+
+Spaces and other special characters in it are written as %20 and so on. Disks,
+NFS and SMB are mounted at /images. The others are remembered, for root alone,
+in /run/doppel/place.json, where doppel finds them. A URL brings the network
+up: by DHCP, unless it is up or ip= on the kernel command line says how.
+
+  --credentials FILE  user and password as JSON, of which all may be left out:
+                      {"user": "", "domain": "", "guest": false, "password": "",
+                      "key": "", "passphrase": "", "host_key": ""}
+                      FILE is - for the standard input, a path, or boot:PATH,
+                      LABEL=x:PATH, UUID=x:PATH on a disk that is not mounted.
+                      Never write a password into SPEC: every program sees it.
+  --wait TIME         wait so long (30s) for a disk, the network or a server
+                      that is still on its way
+  --json              print JSON. A failure has "error", "next" and "reason":
+                      bad-name, no-route, unknown-name, refused, denied,
+                      no-folder, unknown-host-key, other-host-key, broken. What
+                      is used but cannot be saved to has read-only or full.
+
+Exit status: 0 done, 1 failed, 2 usage.
+`
+
 // startWait is how long a list waits for the drivers of what was there at the
 // start of the live system.
 const startWait = 20 * time.Second
@@ -61,7 +72,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("place", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprintln(stderr, usage); flags.PrintDefaults() }
+	flags.Usage = func() { fmt.Fprint(stderr, usage, "\n\n", help) }
 	asJSON := flags.Bool("json", false, "print JSON")
 	wait := flags.Duration("wait", 0, "how long use waits for the place to appear")
 	credentials := flags.String("credentials", "", "`FILE` with user and password as JSON; - is the standard input,\nboot:PATH or LABEL=x:PATH one on a disk")

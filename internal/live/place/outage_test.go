@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -59,6 +61,32 @@ func (j *job) goOn(t *testing.T) {
 	}()
 }
 
+// giveUp ends jobs that wait for a server as the menu does: it asks, and kills
+// what does not end.
+func giveUp(t *testing.T, jobs []*job) {
+	t.Helper()
+	for _, j := range jobs {
+		j.goOn(t)
+	}
+	time.Sleep(5 * time.Second) // until they wait for the server
+	for _, signal := range []unix.Signal{unix.SIGINT, unix.SIGKILL} {
+		for _, j := range jobs {
+			if err := j.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Error(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+	}
+	for _, j := range jobs {
+		select {
+		case <-j.ended:
+		case <-time.After(5 * time.Second):
+			stack, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stack", j.cmd.Process.Pid))
+			t.Errorf("%v cannot be ended: %s", j.cmd.Args, stack)
+		}
+	}
+}
+
 // TestOutage: jobs outlive servers that stop: over each of NFS and SMB one
 // saves an image and one restores another.
 func TestOutage(t *testing.T) {
@@ -72,7 +100,7 @@ func outage(t *testing.T, stopSMB func()) {
 	must(t, os.WriteFile("/run/tmp/source", source, 0o600))
 	lab.Do(t, "doppel", "save", "/run/tmp/source", "base", "--images", "/mnt/whole", "--yes")
 	places := map[string]string{"nfs": "nfs://127.0.0.1/mnt/whole", "nfs3": "nfs://127.0.0.1/mnt/whole?version=3", "smb": "smb://games@127.0.0.1/whole"}
-	var jobs []*job
+	var jobs, given []*job // given up while the servers are away
 	for kind, spec := range places {
 		images, target := "/run/"+kind, "/run/tmp/target-"+kind
 		must(t, os.Mkdir(images+".place", 0o755))
@@ -83,6 +111,7 @@ func outage(t *testing.T, stopSMB func()) {
 		must(t, err)
 		must(t, attach(root, images))
 		root.Close()
+		given = append(given, begin(t, "save", "/run/tmp/source", "given-up-"+kind, "--images", images, "--yes", "--json"))
 		if kind == "nfs3" {
 			jobs = append(jobs, begin(t, "save", "/run/tmp/source", "saved-"+kind, "--images", images, "--yes", "--json"))
 			continue
@@ -97,7 +126,9 @@ func outage(t *testing.T, stopSMB func()) {
 	for _, j := range jobs {
 		j.goOn(t)
 	}
-	time.Sleep(away)
+	began := time.Now()
+	giveUp(t, given)
+	time.Sleep(away - time.Since(began))
 	for _, j := range jobs {
 		select {
 		case err := <-j.ended:
