@@ -47,6 +47,36 @@ func testGood(t *testing.T) {
 			t.Run(spec+below, func(t *testing.T) { roundTrip(t, strings.TrimSuffix(base+below+"?"+query, "?"), below != "") })
 		}
 	}
+	nothingInUse(t)
+}
+
+// inUse is what the kernel says of the servers' folders that it holds, mounted
+// somewhere or nowhere.
+func inUse(t *testing.T) string {
+	t.Helper()
+	nfs, err := os.ReadFile("/proc/fs/nfsfs/volumes")
+	must(t, err)
+	smb, err := os.ReadFile("/proc/fs/cifs/DebugData")
+	must(t, err)
+	_, volumes, _ := strings.Cut(string(nfs), "\n") // a line of headings
+	if strings.Contains(string(smb), "127.0.0.1") {
+		volumes += string(smb)
+	}
+	return volumes
+}
+
+// nothingInUse waits until the kernel has let go of every server's folder.
+func nothingInUse(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		used := inUse(t)
+		if used == "" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("still mounted:\n%s", used)
+		}
+	}
 }
 
 // roundTrip writes to a place that is mounted for this process alone.
@@ -64,6 +94,9 @@ func roundTrip(t *testing.T, spec string, deep bool) {
 	}
 	if free, err := st.Free(); err != nil || free <= 0 {
 		t.Errorf("free: %d, %v", free, err)
+	}
+	if inUse(t) == "" {
+		t.Error("the kernel says that nothing is mounted")
 	}
 	must(t, st.Close())
 	must(t, release())
@@ -190,7 +223,22 @@ func testUse(t *testing.T) {
 	if err := os.WriteFile(Dir+"/x", nil, 0o644); !errors.Is(err, unix.EROFS) {
 		t.Errorf("written: %v", err)
 	}
+	if c, err := s.Use(ctx, "LABEL=FULL", remote.Credentials{}); err != nil || c.Spec != "/dev/ubda" || c.Path != Dir || c.ReadOnly {
+		t.Errorf("a disk: %+v, %v", c, err)
+	}
+	if p, err := s.Status(); err != nil || p.Label != "FULL" || !p.Current {
+		t.Errorf("a disk: %+v, %v", p, err)
+	}
+	info, err := os.Stat(Dir + "/filler")
+	must(t, err)
 	must(t, s.Release())
+	// mounted for writing at /mnt/full as well
+	if data, err := s.ReadFile(ctx, "LABEL=FULL:/filler", 8<<20); err != nil || int64(len(data)) != info.Size() {
+		t.Errorf("a file of a disk: %d bytes, %v", len(data), err)
+	}
+	if _, err := s.ReadFile(ctx, "LABEL=FULL:filler", 5); err == nil || !strings.Contains(err.Error(), "more than 5 bytes") {
+		t.Errorf("a file that is too large: %v", err)
+	}
 	if p, err := s.Status(); err != nil || p != nil {
 		t.Errorf("released: %+v, %v", p, err)
 	}

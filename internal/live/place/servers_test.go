@@ -74,7 +74,7 @@ func folders(t *testing.T) {
 		must(t, os.MkdirAll("/mnt/"+d, 0o755))
 	}
 	must(t, os.WriteFile("/mnt/whole/folder/deep/here", []byte("deep"), 0o644))
-	lab.Do(t, "mke2fs", "-q", "-F", "-m", "0", "/dev/ubda")
+	lab.Do(t, "mke2fs", "-q", "-F", "-m", "0", "-L", "FULL", "/dev/ubda")
 	must(t, unix.Mount("/dev/ubda", "/mnt/full", "ext4", 0, ""))
 	f, err := os.Create("/mnt/full/filler")
 	must(t, err)
