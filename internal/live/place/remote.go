@@ -30,9 +30,9 @@ func (s System) useRemote(ctx context.Context, spec string, cred remote.Credenti
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	c := Chosen{Spec: l.String()}
 	if l.Scheme != remote.NFS && l.Scheme != remote.SMB {
-		if c, err = s.tryStore(ctx, l, cred); err != nil {
+		c, err := s.tryStore(ctx, l, cred)
+		if err != nil {
 			return Chosen{}, err
 		}
 		if err := s.Release(); err != nil {
