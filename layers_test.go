@@ -28,7 +28,7 @@ internal/vm internal/vm/lab internal/bench
 internal/tui internal/live
 internal/live/place
 internal/live/modules internal/live/uevent internal/live/console internal/live/network internal/live/cmdline
-internal/engine internal/clonezilla
+internal/engine internal/clonezilla internal/stick
 internal/plan
 internal/inventory
 internal/filesystem/probe internal/partclone internal/qcow2

@@ -26,6 +26,7 @@ var discReadme []byte
 // The results of a build, below out/.
 const (
 	imageFile  = "doppel.iso"
+	stickFile  = "doppel-usb.img"
 	hostFile   = "doppel"
 	kernelFile = "vmlinuz"
 	initrdFile = "initrd.img"
@@ -89,6 +90,12 @@ func (b *builder) build(p *parts, id string) error {
 	if err != nil {
 		return err
 	}
+	err = step("stick", func() error {
+		return stickImage(filepath.Join(b.out, stickFile), filepath.Join(b.out, imageFile))
+	})
+	if err != nil {
+		return err
+	}
 	printSizes(os.Stderr, report, size)
 	if size > maxImage {
 		return fmt.Errorf("%s has %.1f MB, more than %.0f", imageFile, float64(size)/1e6, maxImage/1e6)
@@ -104,7 +111,7 @@ func (b *builder) finish(list []*debian.Package, id string) error {
 	if err := os.WriteFile(filepath.Join(b.out, idFile), []byte(id+"\n"), 0o644); err != nil {
 		return err
 	}
-	return writeSums(b.out, imageFile, hostFile, kernelFile, initrdFile, lockFile, idFile)
+	return writeSums(b.out, imageFile, stickFile, hostFile, kernelFile, initrdFile, lockFile, idFile)
 }
 
 // upToDate reports whether out/ holds a build of this name, whole.

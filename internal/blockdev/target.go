@@ -46,7 +46,7 @@ type Target struct {
 }
 
 // OpenTarget opens a device or a regular file for writing: the only place that
-// does. It refuses whatever is in use, is the boot medium or differs from the
+// does, but for OpenOwnMedium. It refuses whatever is in use, is the boot medium or differs from the
 // consent, with an error that is a Refusal.
 func OpenTarget(path string, c Consent, o Options) (*Target, error) {
 	s := o.System

@@ -24,6 +24,8 @@ type Menu struct {
 	LogDir   string    // takes one file for every job
 	Busy     *Busy     // tells whether a job runs in another menu
 	Notes    string    // of the start, shown on the main page
+	// PlaceNote gives what there is to say on the page of places; nil: nothing.
+	PlaceNote func() string
 	// GoingDown is how long reboot and poweroff may take after they said that
 	// they do their work.
 	GoingDown time.Duration

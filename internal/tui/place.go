@@ -63,6 +63,7 @@ func (m *Menu) choosePlace() ([]place, int, error) {
 	if m.place != nil && remote.Is(m.place.Spec) {
 		page.Body = append(page.Body, Line{Text: fmt.Sprintf(t.Net.Now, m.placeName(m.place))})
 	}
+	page.Body = append(page.Body, m.placeNotes()...)
 	page.Items = append(append(page.Items, m.serverItems()...), m.again())
 	chosen, err := m.choose(page)
 	return list.Places, chosen, err
@@ -79,6 +80,14 @@ func (m *Menu) placeName(p *place) string {
 		return l.String()
 	}
 	return strings.TrimSpace(p.Spec + " " + p.Label)
+}
+
+// placeNotes is what the start has to say of places.
+func (m *Menu) placeNotes() []Line {
+	if m.PlaceNote == nil || m.PlaceNote() == "" {
+		return nil
+	}
+	return []Line{{Tone: Warn, Text: m.PlaceNote()}}
 }
 
 // free is the room of a place, "" while it is not known.

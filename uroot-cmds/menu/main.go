@@ -54,6 +54,7 @@ const (
 	logDir   = "/var/log/doppel"
 	busyFile = "/run/doppel/job.lock"
 	notes    = "/run/doppel/notes" // what init did not understand of the kernel's command line
+	stick    = "/run/doppel/stick" // what there is to say of the stick that was started from
 )
 
 func main() {
@@ -116,6 +117,10 @@ func run(args []string) int {
 		Busy:   &tui.Busy{Path: busyFile},
 
 		GoingDown: time.Minute,
+		PlaceNote: func() string {
+			text, _ := os.ReadFile(stick)
+			return strings.TrimSpace(string(text))
+		},
 	}
 	if text, err := os.ReadFile(notes); err == nil {
 		menu.Notes = strings.TrimSpace(string(text))

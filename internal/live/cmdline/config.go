@@ -34,6 +34,7 @@ type Config struct {
 	Consoles []string   // where the menu runs (tty1, ttyS0), the first for jobs; none = all the kernel's
 	Keymap   string     // de, us, …; "" = the kernel's own
 	IP       []string   // every ip=, in the kernel's syntax or Clonezilla's
+	Medium   string     // what GRUB calls the medium that it started from: hd0, cd0; "" = another loader
 	Stop     bool       // say that init was reached and stop: for measuring
 	Notes    []Note     // what was not understood, in the order of the line
 }
@@ -111,6 +112,8 @@ func (p *parser) doppel(name string, x Param) {
 		p.Consoles = append(p.Consoles, names(x.Value)...)
 	case "keymap":
 		p.Keymap = x.Value
+	case "medium":
+		p.Medium = x.Value
 	case "init":
 		if p.Stop = x.Value == "stop"; !p.Stop {
 			p.note(x.Key, "knows only the value stop, not %q", x.Value)

@@ -113,7 +113,10 @@ func (m *machine) start() {
 	}
 	m.keyboard()
 	if whole {
-		m.consoles()
+		go m.background("menu", func() { // signals are heard meanwhile
+			m.stick()
+			m.consoles()
+		})
 	}
 }
 

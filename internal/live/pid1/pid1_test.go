@@ -238,3 +238,11 @@ func TestDisplay(t *testing.T) {
 		}
 	}
 }
+
+func TestMaybeStick(t *testing.T) {
+	for medium, want := range map[string]bool{"hd0": true, "hd1": true, "cd0": false, "hd96": false, "": false, "hd": false, "tftp": false, "hd0,gpt2": false} {
+		if maybeStick(medium) != want {
+			t.Errorf("%q: %v", medium, !want)
+		}
+	}
+}

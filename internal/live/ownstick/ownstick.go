@@ -1,0 +1,204 @@
+// Package ownstick gives the stick that the live system was started from its
+// images partition, and mounts it as the place for images. What may be done to
+// a stick is decided by package stick; a plain image is left alone. It knows
+// no other disks.
+package ownstick
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"doppel.live/internal/blockdev"
+	"doppel.live/internal/live/looking"
+	"doppel.live/internal/live/place"
+	"doppel.live/internal/live/uevent"
+	"doppel.live/internal/stick"
+	"doppel.live/internal/store/remote"
+)
+
+// NoteFile takes what the user should know of the stick, in the live system.
+const NoteFile = "/run/doppel/stick"
+
+// Options say how far Grow goes. The zero value is right at the start.
+type Options struct {
+	Wait   time.Duration // how long the medium may need to appear
+	Insist bool          // bytes that nobody recognises are not wanted any more
+	Place  place.System  // mounts the partition
+}
+
+// Outcome is what Grow found and did.
+type Outcome struct {
+	Disk      string       `json:"disk"`      // "" none: no stick of this build is here, or only the plain image
+	Partition string       `json:"partition"` // its images partition, where the kernel has it
+	Images    stick.Images `json:"images"`
+	Made      bool         `json:"made"`    // the file system is new
+	Changed   bool         `json:"changed"` // the partition table was written
+	Mounted   bool         `json:"mounted"` // it is the place for images now
+	Text      string       `json:"text"`    // what the user should know; "" nothing
+	Next      string       `json:"next"`    // what they can do
+}
+
+// Grow looks for the stick, makes or finds its images partition, and mounts it
+// unless there is a place for images already.
+func Grow(ctx context.Context, o Options) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Wait)
+	defer cancel()
+	var media []string
+	await(ctx, func() bool {
+		media = blockdev.System{}.BootMedia()
+		return len(media) > 0
+	})
+	if len(media) == 0 {
+		return Outcome{}, nil
+	}
+	out, err := grow(media, o.Insist)
+	if err != nil || out.Partition == "" {
+		return out, err
+	}
+	return out, out.mount(context.WithoutCancel(ctx), o.Place)
+}
+
+// grow does the work on the one medium of this build.
+func grow(media []string, insist bool) (Outcome, error) {
+	path := media[0]
+	s, err := look(path)
+	if err != nil || !s.Stick {
+		return Outcome{}, err
+	}
+	out := Outcome{Disk: path}
+	if len(media) > 1 {
+		out.Text = "there are several media of this build: it is not known which one the machine was started from"
+		out.Next = "to have the images partition of a stick as the place for images, choose it there"
+		return out, nil
+	}
+	if insist {
+		s.Insist()
+	}
+	if s.Doubt != "" {
+		out.Text, out.Next = path+": "+s.Doubt, s.Next
+		return out, nil
+	}
+	out.Images, out.Made = s.Images, s.Do == stick.Make
+	if s.Do != stick.Use {
+		if err := change(path, s); err != nil {
+			return out, err
+		}
+		out.Changed = true
+	}
+	name := blockdev.System{}.Partitions(filepath.Base(path))[s.Images.Number]
+	if name == "" {
+		out.Text, out.Next = path+": the kernel does not see its images partition yet", "start the machine again"
+		return out, nil
+	}
+	out.Partition = "/dev/" + name
+	return out, nil
+}
+
+func look(path string) (*stick.Survey, error) {
+	d, err := blockdev.System{}.Disk(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := blockdev.OpenToLook(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return stick.Look(f, d.Size)
+}
+
+// change opens the stick, looks whether it is still what was seen, and writes.
+func change(path string, seen *stick.Survey) error {
+	m, err := blockdev.OpenOwnMedium(path, stick.Marked)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	now, err := stick.Look(m, m.Disk().Size)
+	if err != nil {
+		return err
+	}
+	if seen.Do == stick.Make || seen.Do == stick.Adopt {
+		now.Insist() // what is insisted on stands in seen
+	}
+	if now.Do != seen.Do || now.Images != seen.Images || now.Build != seen.Build {
+		return fmt.Errorf("%s: it changed while it was looked at", path)
+	}
+	if err := stick.Grow(m, now, rand.Reader); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return m.ReReadTable()
+}
+
+// mount makes the partition the place for images, unless there is one.
+func (out *Outcome) mount(ctx context.Context, s place.System) error {
+	if now, err := s.Status(); err != nil || now != nil {
+		return err
+	}
+	chosen, err := s.Use(ctx, out.Partition, remote.Credentials{})
+	if e := new(place.Error); errors.As(err, &e) {
+		out.Text, out.Next = e.What, e.Next
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if out.Mounted = true; chosen.ReadOnly {
+		out.Text = chosen.Advice
+	}
+	return nil
+}
+
+// quiet is how long nothing new may come, once the drivers of what was there
+// are loaded, until the medium is given up: sticks show their disk after a second.
+const quiet = 3 * time.Second
+
+// await waits until found, the end of ctx, or until nothing more comes.
+func await(ctx context.Context, found func() bool) {
+	events := make(chan struct{}, 1)
+	if l, err := uevent.Listen(); err == nil {
+		defer l.Close()
+		go tell(l, events)
+	}
+	settled := make(chan struct{})
+	go func() {
+		looking.Wait(ctx, time.Minute)
+		close(settled)
+	}()
+	var over <-chan time.Time
+	for !found() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-over:
+			return
+		case <-settled:
+			settled, over = nil, time.After(quiet)
+		case <-events:
+			if over != nil {
+				over = time.After(quiet)
+			}
+		}
+	}
+}
+
+// tell passes on that something about block devices has changed.
+func tell(l *uevent.Listener, events chan<- struct{}) {
+	for {
+		e, err := l.Next()
+		if err != nil && !errors.Is(err, uevent.ErrLost) {
+			return
+		}
+		if err == nil && e.Subsystem != "block" {
+			continue
+		}
+		select {
+		case events <- struct{}{}:
+		default:
+		}
+	}
+}
