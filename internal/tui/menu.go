@@ -52,8 +52,8 @@ func (m *Menu) Main() error {
 		if m.expert {
 			expert = t.Expert.On
 		}
-		actions := []func() error{m.save, m.rescue, m.restore, m.clone, m.check, m.images, m.places, m.network, m.disks, m.toggleExpert, m.shell, m.reboot, m.powerOff}
-		for i, text := range []string{t.ItemSave, t.ItemRescue, t.ItemRestore, t.ItemClone, t.ItemCheck, t.ItemImages, t.ItemPlace, t.ItemNetwork, t.ItemDisks, expert, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
+		actions := []func() error{m.save, m.rescue, m.restore, m.clone, m.check, m.images, m.places, m.network, m.disks, m.usb, m.toggleExpert, m.shell, m.reboot, m.powerOff}
+		for i, text := range []string{t.ItemSave, t.ItemRescue, t.ItemRestore, t.ItemClone, t.ItemCheck, t.ItemImages, t.ItemPlace, t.ItemNetwork, t.ItemDisks, t.USB.Item, expert, t.ItemShell, t.ItemReboot, t.ItemPowerOff} {
 			page.Items = append(page.Items, Item{Cells: []string{text}, Note: t.MainNotes[i]})
 		}
 		page.Start, m.at = m.at, 0

@@ -31,6 +31,8 @@ type Text struct {
 	ItemImages, ItemRename, ItemRemove, ItemRaw, ItemQcow2, ItemAnew, Rename, Anew, NotRemoved         string
 	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo, ItemStay string
 
+	USB usbText
+
 	MainNotes []string // one for every item of the main page
 
 	// Heads of tables.
@@ -79,6 +81,7 @@ func English() *Text {
 	t := &Text{}
 	t.englishFrame()
 	t.englishPages()
+	t.englishUSB()
 	t.englishHelpers()
 	t.englishPlans()
 	t.englishResults()
@@ -182,6 +185,7 @@ func (t *Text) englishHelpers() {
 		"A second disk, a stick or a server: where images are read from and written to.",
 		"The network cards of this machine: their addresses; brings them up and down.",
 		"Every disk of this machine: model, serial number, what is on it, its health.",
+		t.USB.Note,
 		"Switches it. With it on, each job shows all of its options and its command line.",
 		"A command line with doppel and the usual programs. It comes back here on exit.",
 		"Closes the place for images and starts the machine again.",

@@ -43,6 +43,7 @@ func commands() []command {
 		{"clone", cloneUsage, "copy a disk or partition to others, without an image", cloneHelp, runClone},
 		{"verify", verifyUsage, "read and check every byte of an image", verifyHelp, runVerify},
 		{"convert", convertUsage, "make an image, a raw or a qcow2 file out of another", convertHelp, runConvert},
+		{"usb", usbUsage, "write a Doppel stick", usbHelp, runUSB},
 		{"images", imagesUsage, "list, show, rename and remove images", imagesHelp, runImages},
 		{"version", "doppel version", "print the version", versionHelp, runVersion},
 		{"help", "doppel help [COMMAND]", "explain a command", helpHelp, runHelp},

@@ -4,8 +4,8 @@
 //
 //	doppel COMMAND [OPTIONS] [ARGUMENTS]
 //
-// Commands: disks, save, restore, clone, verify, convert, images, version,
-// help. Options may stand before or behind the arguments; doppel COMMAND --help
+// Commands: disks, save, restore, clone, verify, convert, usb, images,
+// version, help. Options may stand before or behind the arguments; doppel COMMAND --help
 // explains one.
 //
 // Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused to protect data, 4

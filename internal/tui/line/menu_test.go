@@ -47,7 +47,7 @@ func (m *machine) Attach([]string) error { return nil }
 func TestMenu(t *testing.T) {
 	const secret = "pass word"
 	typed := []string{"7", "w", "3", "nas", "4", "images", "5", "anna", "7", secret, "g", "1", // a share
-		"10", "5", "1", "g", "1"} // expert mode, and a check
+		"11", "5", "1", "g", "1"} // expert mode, and a check
 	var out bytes.Buffer
 	d := New(strings.NewReader(strings.Join(typed, "\n")+"\n"), &out, nil, tui.English())
 	hidden := 0

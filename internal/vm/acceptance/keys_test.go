@@ -122,7 +122,14 @@ func (c *console) shell(command string) {
 	c.t.Helper()
 	c.choose("Shell")
 	c.see(`doppel:.*#`)
-	c.key(command + "\rexit\r")
+	c.key(command + "\r")
+	c.leaveShell()
+}
+
+// leaveShell goes back from the shell to the menu.
+func (c *console) leaveShell() {
+	c.t.Helper()
+	c.key("exit\r")
 	// The menu draws its last page again before it takes keys: it does so when
 	// it answers one.
 	for range 60 {
