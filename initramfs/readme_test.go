@@ -14,7 +14,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"place", "network"} {
+	for _, command := range []string{"place", "network", "stick"} {
 		source, err := os.ReadFile("../uroot-cmds/" + command + "/main.go")
 		if err != nil {
 			t.Fatal(err)

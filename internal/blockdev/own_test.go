@@ -97,3 +97,44 @@ func TestOwnMediumRefused(t *testing.T) {
 		}
 	})
 }
+
+// With two media of one build it is not known which one was started from, and a
+// partition is no medium.
+func TestOwnMediumOfSeveral(t *testing.T) {
+	s, disk := ownSystem(t, "one", "one")
+	b, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sr0", "sda", "sdb"} {
+		dir := filepath.Join(s.Root, "sys/class/block", name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(s.Root, "dev"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		content := b
+		if name == "sdb" {
+			content = make([]byte, len(b))
+		}
+		for path, data := range map[string][]byte{filepath.Join(dir, "size"): []byte("256\n"), filepath.Join(s.Root, "dev", name): content} {
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name == "sr0" {
+			if m, err := s.OpenOwnMedium(disk, agrees); err != nil {
+				t.Errorf("one medium: %v", err)
+			} else {
+				m.Close()
+			}
+		}
+	}
+	if got := s.BootMedia(); len(got) != 2 {
+		t.Errorf("media: %v", got)
+	}
+	if m, err := s.OpenOwnMedium(disk, agrees); err == nil || !strings.Contains(err.Error(), "2 media of this build") {
+		t.Errorf("%v, %v", m, err)
+	}
+}
