@@ -84,7 +84,7 @@ func grow(media []string, insist bool) (Outcome, error) {
 	}
 	out.Images, out.Made = s.Images, s.Do == stick.Make
 	if s.Do != stick.Use {
-		if err := change(path, s); err != nil {
+		if err := change(path, s, insist); err != nil {
 			return out, err
 		}
 		out.Changed = true
@@ -112,7 +112,7 @@ func look(path string) (*stick.Survey, error) {
 }
 
 // change opens the stick, looks whether it is still what was seen, and writes.
-func change(path string, seen *stick.Survey) error {
+func change(path string, seen *stick.Survey, insist bool) error {
 	m, err := blockdev.OpenOwnMedium(path, stick.Marked)
 	if err != nil {
 		return err
@@ -122,10 +122,10 @@ func change(path string, seen *stick.Survey) error {
 	if err != nil {
 		return err
 	}
-	if seen.Do == stick.Make || seen.Do == stick.Adopt {
-		now.Insist() // what is insisted on stands in seen
+	if insist {
+		now.Insist()
 	}
-	if now.Do != seen.Do || now.Images != seen.Images || now.Build != seen.Build {
+	if now.Doubt != "" || now.Do != seen.Do || now.Images != seen.Images || now.Build != seen.Build {
 		return fmt.Errorf("%s: it changed while it was looked at", path)
 	}
 	if err := stick.Grow(m, now, rand.Reader); err != nil {
