@@ -237,7 +237,7 @@ func TestLife(t *testing.T) {
 	kept := d.user(t, s.Images)
 	d.boot(t, Use)
 	before := d.guids(t)
-	for _, size := range []int{2 * mib, 6 * mib, 90 * mib} {
+	for _, size := range []int{2 * mib, 6 * mib, 80 * mib} {
 		image := makeImage(t, fmt.Sprint("of ", size), size, true)
 		d.dd(t, image)
 		s = d.boot(t, Adopt)
@@ -373,7 +373,10 @@ func TestFormerTable(t *testing.T) {
 			d := newDisk(t, gib)
 			tool(t, "sgdisk", "-n", "1:2048:+50M", "-n", "4:600M:900M", "-c", "4:documents", d.Name())
 			part := filepath.Join(t.TempDir(), "fs.img")
-			if err := os.WriteFile(part, make([]byte, 200*mib), 0o600); err != nil {
+			if err := os.WriteFile(part, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(part, 200*mib); err != nil {
 				t.Fatal(err)
 			}
 			tool(t, tt.mkfs, part)
