@@ -1,6 +1,6 @@
 // Command stick looks after the stick that the live system was started from.
 //
-//	stick grow [--wait TIME] [--fresh] [--json]
+//	stick grow [--wait TIME [--settle]] [--fresh] [--json]
 //
 // A stick with doppel-usb.img gets a partition for images behind the image,
 // which is mounted at /images unless there is a place for images already; the
@@ -9,8 +9,9 @@
 // --fresh, given by hand, says that nothing of it is needed any more. A stick
 // with doppel.iso, and every other disk, is never changed.
 //
-// With --wait it waits up to TIME (such as 20s) for the stick to appear. Exit
-// status: 0 done, or nothing to do; 1 failed or left alone; 2 usage.
+// With --wait it waits up to TIME (such as 20s) for the stick to appear, with
+// --settle not longer than something new appears. Exit status: 0 done, or nothing
+// to do; 1 failed or left alone; 2 usage; 3 no such stick is here.
 package main
 
 import (
@@ -26,7 +27,7 @@ import (
 	"doppel.live/internal/live/place"
 )
 
-const usage = "usage: stick grow [--wait TIME] [--fresh] [--json]"
+const usage = "usage: stick grow [--wait TIME [--settle]] [--fresh] [--json]"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -37,11 +38,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	asJSON := flags.Bool("json", false, "print JSON")
 	fresh := flags.Bool("fresh", false, "what is not recognised on the stick is not needed any more")
 	wait := flags.Duration("wait", 0, "how long the stick may need to appear")
+	settle := flags.Bool("settle", false, "wait no longer when nothing new appears")
 	if len(args) == 0 || args[0] != "grow" || flags.Parse(args[1:]) != nil || flags.NArg() > 0 {
 		flags.Usage()
 		return 2
 	}
-	out, err := ownstick.Grow(context.Background(), ownstick.Options{Wait: *wait, Insist: *fresh, Place: place.System{LoadModule: loadModule}})
+	out, err := ownstick.Grow(context.Background(), ownstick.Options{Wait: *wait, Settle: *settle, Insist: *fresh, Place: place.System{LoadModule: loadModule}})
 	if err != nil {
 		out.Text, out.Next = err.Error(), "the place for images is free to choose; the stick can be looked at with doppel disks"
 	}
@@ -51,8 +53,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	} else {
 		fmt.Fprint(stdout, words(out))
 	}
-	if out.Text != "" {
+	switch {
+	case out.Text != "":
 		return 1
+	case out.Disk == "":
+		return 3
 	}
 	return 0
 }

@@ -26,6 +26,7 @@ const NoteFile = "/run/doppel/stick"
 // Options say how far Grow goes. The zero value is right at the start.
 type Options struct {
 	Wait   time.Duration // how long the medium may need to appear
+	Settle bool          // do not wait on when nothing more appears
 	Insist bool          // bytes that nobody recognises are not wanted any more
 	Place  place.System  // mounts the partition
 }
@@ -45,10 +46,8 @@ type Outcome struct {
 // Grow looks for the stick, makes or finds its images partition, and mounts it
 // unless there is a place for images already.
 func Grow(ctx context.Context, o Options) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.Wait)
-	defer cancel()
 	var media []string
-	await(ctx, func() bool {
+	o.await(ctx, func() bool {
 		media = blockdev.System{}.BootMedia()
 		return len(media) > 0
 	})
@@ -59,7 +58,7 @@ func Grow(ctx context.Context, o Options) (Outcome, error) {
 	if err != nil || out.Partition == "" {
 		return out, err
 	}
-	return out, out.mount(context.WithoutCancel(ctx), o.Place)
+	return out, out.mount(ctx, o.Place)
 }
 
 // grow does the work on the one medium of this build.
@@ -154,21 +153,25 @@ func (out *Outcome) mount(ctx context.Context, s place.System) error {
 }
 
 // quiet is how long nothing new may come, once the drivers of what was there
-// are loaded, until the medium is given up: sticks show their disk after a second.
+// are loaded, until it has settled: sticks show their disk after a second.
 const quiet = 3 * time.Second
 
-// await waits until found, the end of ctx, or until nothing more comes.
-func await(ctx context.Context, found func() bool) {
+// await waits until found, at most as long as the options say.
+func (o Options) await(ctx context.Context, found func() bool) {
+	ctx, cancel := context.WithTimeout(ctx, o.Wait)
+	defer cancel()
 	events := make(chan struct{}, 1)
 	if l, err := uevent.Listen(); err == nil {
 		defer l.Close()
 		go tell(l, events)
 	}
 	settled := make(chan struct{})
-	go func() {
-		looking.Wait(ctx, time.Minute)
-		close(settled)
-	}()
+	if o.Settle {
+		go func() {
+			looking.Wait(ctx, time.Minute)
+			close(settled)
+		}()
+	}
 	var over <-chan time.Time
 	for !found() {
 		select {

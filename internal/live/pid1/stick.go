@@ -4,16 +4,21 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// How long the menu waits for the stick that the machine was started from: the
-// program itself for the stick to appear, and this process for the program.
+// How long the menu waits for the stick that the machine was started from, and
+// how long its place for images is waited for behind the menu.
 const (
-	stickWait  = "20s"
-	stickLimit = 60 * time.Second
-	stickSoon  = 2 * time.Second // a screen that stays empty longer needs a word
+	stickWait  = "30s" // for it to appear
+	stickLate  = "10m"
+	stickLimit = 60 * time.Second // for all of the work
+	stickSoon  = 2 * time.Second  // a screen that stays empty longer needs a word
 )
+
+// noStick is the exit status of the command stick where none is there.
+const noStick = 3
 
 // firstDisc is the number from which on GRUB's disks of a BIOS are discs:
 // drives 0xE0 and more, hd96.
@@ -21,7 +26,8 @@ const firstDisc = 0x60
 
 // stick gives the stick that the machine was started from its partition for
 // images, in a process of its own, so that the menu has a place for images when
-// it comes. Nothing that goes wrong there keeps the menu from coming.
+// it comes. Nothing that goes wrong there keeps the menu from coming; a stick
+// that shows up later is a place for images then.
 func (m *machine) stick() {
 	if !maybeStick(m.config.Medium) {
 		return
@@ -31,20 +37,16 @@ func (m *machine) stick() {
 			m.log.printf("stick: %v", r)
 		}
 	}()
-	out, err := os.OpenFile(logFolder+"/stick.log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err == nil {
-		defer out.Close()
-	}
-	done, err := m.children.start(program{argv: []string{"stick", "grow", "--wait", stickWait}, tty: out})
-	if err != nil {
-		m.log.printf("stick: %v", err)
-		return
-	}
+	done := m.growStick("--wait", stickWait, "--settle")
 	limit := time.After(stickLimit)
-	for soon := time.After(stickSoon); ; soon = nil {
+	for soon := time.After(stickSoon); done != nil; soon = nil {
 		select {
 		case status := <-done:
-			if status.ExitStatus() != 0 {
+			switch status.ExitStatus() {
+			case 0:
+			case noStick:
+				m.growStick("--wait", stickLate)
+			default:
 				m.log.printf("the partition for images of the stick: see %s/stick.log", logFolder)
 			}
 			return
@@ -55,6 +57,20 @@ func (m *machine) stick() {
 			return
 		}
 	}
+}
+
+// growStick starts the command. The channel is nil where that cannot be.
+func (m *machine) growStick(args ...string) <-chan syscall.WaitStatus {
+	out, err := os.OpenFile(logFolder+"/stick.log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err == nil {
+		defer out.Close()
+	}
+	done, err := m.children.start(program{argv: append([]string{"stick", "grow"}, args...), tty: out})
+	if err != nil {
+		m.log.printf("stick: %v", err)
+		return nil
+	}
+	return done
 }
 
 // maybeStick tells whether what GRUB calls its medium may be a stick: hd0 is a

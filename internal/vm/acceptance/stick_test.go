@@ -86,7 +86,7 @@ func TestStick(t *testing.T) {
 	c.choose("Make a Doppel stick")
 	c.choose("/dev/sdb")
 	c.choose("Only this system")
-	c.see("OTHER-0002")
+	c.see("Stick: this is the plan")
 	c.choose("Start")
 	c.see("last 4 characters")
 	c.key("0002\r")
@@ -126,7 +126,19 @@ func (l lab) boots(t *testing.T, firmware vm.Firmware, sticks ...vm.Disk) *conso
 		sticks[i].Bus = "usb"
 	}
 	began := time.Now()
-	c := startToMenu(t, vm.Config{Firmware: firmware, OVMF: l.ovmf, CPUs: 2, Disks: sticks}, 8*time.Minute)
+	c := startToMenu(t, vm.Config{Firmware: firmware, OVMF: l.ovmf, Disks: sticks}, 8*time.Minute)
+	for range 5 {
+		if strings.Contains(c.Screen(), "Images: /dev/sda3 IMAGES") {
+			break
+		}
+		// On a machine with too much to do the stick comes later than the menu,
+		// which notices on its way back to the main page.
+		t.Log("the menu came without the place")
+		c.choose("Disks and their health")
+		c.see(`STICK-|OTHER-`)
+		c.key("q")
+		c.see(menu)
+	}
 	c.see(`Images: /dev/sda3 IMAGES, .*free`)
 	t.Logf("%v: the menu with its place after %.0f s", firmware, time.Since(began).Seconds())
 	return c
