@@ -23,6 +23,8 @@ var otherWriters = map[string]string{
 	"uroot-cmds/menu":              "the terminal it runs on",
 	"uroot-cmds/network":           "its state below /run",
 	"uroot-cmds/stick:note":        "its note below /run",
+	"internal/store/sftp:record":   "the file of known keys of servers",
+	"internal/store/storetest":     "a server for tests",
 	"internal/rescue:save":         "the copy of a map in the folder of a job's log",
 	"uroot-cmds/doppel:end":        "the log of a job",
 	"uroot-cmds/doppel:createFile": "a new file, which nothing of that name may stand in the way of",
