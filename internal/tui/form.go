@@ -11,6 +11,7 @@ type field struct {
 	name    string
 	value   string
 	before  string              // the default, where the form shows one
+	short   string              // the same in a few words, where the form shows that
 	note    string              // one sentence
 	choices []string            // the values it can have; none: any text
 	labels  []string            // what choices are called; none: as they are
@@ -59,7 +60,7 @@ func (m *Menu) fill(f *form) (int, error) {
 		for _, each := range f.fields {
 			it := Item{Cells: []string{each.name, each.shown(m.Text)}, Note: each.note}
 			if len(f.head) > 2 {
-				it.Cells = append(it.Cells, or(each.before, m.Text.Form.Nothing))
+				it.Cells = append(it.Cells, or(each.before, m.Text.Form.Nothing), each.short)
 			}
 			page.Items = append(page.Items, it)
 		}

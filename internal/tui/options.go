@@ -15,7 +15,8 @@ type Option struct {
 	Name     string              // "--compress"
 	Default  string              // "" is none; "no" and "yes" where it takes no value
 	Choices  []string            // the values it takes; none: any text that Check lets pass
-	Sentence string              // what it does
+	Short    string              // what it does, in a few words
+	Sentence string              // and in full
 	Check    func(string) string // says what is wrong with a value, or ""; nil: nothing can be
 
 	when string // "": always; else only for that kind of the command
@@ -37,22 +38,22 @@ func (o Option) takesNone() bool { return slices.Equal(o.Choices, []string{"no",
 func (t *Text) Options(command string) []Option {
 	e := &t.Expert
 	toggle := []string{"no", "yes"}
-	compress := Option{Name: "--compress", Default: "default", Choices: []string{"none", "fast", "default", "max", "gzip"}, Sentence: e.Compress}
-	split := Option{Name: "--split", Sentence: e.Split, Check: t.checkSplit}
-	except := Option{Name: "--except", Sentence: e.Except, Check: t.checkNames}
-	verify := Option{Name: "--verify", Default: "no", Choices: toggle, Sentence: e.Verify}
-	delta := Option{Name: "--delta", Default: "no", Choices: toggle, Sentence: e.Delta}
+	compress := Option{Name: "--compress", Default: "default", Choices: []string{"none", "fast", "default", "max", "gzip"}, Short: e.ShortCompress, Sentence: e.Compress}
+	split := Option{Name: "--split", Short: e.ShortSplit, Sentence: e.Split, Check: t.checkSplit}
+	except := Option{Name: "--except", Short: e.ShortExcept, Sentence: e.Except, Check: t.checkNames}
+	verify := Option{Name: "--verify", Default: "no", Choices: toggle, Short: e.ShortVerify, Sentence: e.Verify}
+	delta := Option{Name: "--delta", Default: "no", Choices: toggle, Short: e.ShortDelta, Sentence: e.Delta}
 	switch command {
 	case "save":
-		retries := Option{Name: "--retries", Default: "1", Sentence: e.Retries, Check: t.checkRetries, when: rescueKind}
+		retries := Option{Name: "--retries", Default: "1", Short: e.ShortRetries, Sentence: e.Retries, Check: t.checkRetries, when: rescueKind}
 		return []Option{except, compress, split, retries}
 	case "restore":
-		return []Option{{Name: "--keep-table", Default: "no", Choices: toggle, Sentence: e.KeepTable}, verify, delta}
+		return []Option{{Name: "--keep-table", Default: "no", Choices: toggle, Short: e.ShortKeepTable, Sentence: e.KeepTable}, verify, delta}
 	case "clone":
 		return []Option{except, verify, delta}
 	case "convert":
 		compress.when, split.when, verify.when = imageKind, imageKind, fileKind
-		disk := Option{Name: "--disk", Sentence: e.Disk, Check: t.checkNames, when: fileKind}
+		disk := Option{Name: "--disk", Short: e.ShortDisk, Sentence: e.Disk, Check: t.checkNames, when: fileKind}
 		return []Option{disk, compress, split, verify}
 	}
 	return nil // verify has none
@@ -119,7 +120,7 @@ func (m *Menu) options(set settings, command, kind string, line func() []string)
 			value = v
 		}
 		shown = append(shown, o)
-		f.fields = append(f.fields, &field{name: o.Name, value: value, before: o.Default, note: o.Sentence, choices: o.Choices, check: o.Check})
+		f.fields = append(f.fields, &field{name: o.Name, value: value, before: o.Default, note: o.Sentence, short: o.Short, choices: o.Choices, check: o.Check})
 	}
 	if len(shown) == 0 {
 		f.head, f.text.Intro = nil, t.Expert.NoOptions
@@ -130,7 +131,7 @@ func (m *Menu) options(set settings, command, kind string, line func() []string)
 				set[each.name] = each.value
 			}
 		}
-		return []Line{{}, {Tone: Dim, Text: t.Command}, {Text: "  " + job.Quote(line())}, {}}
+		return []Line{{}, {Tone: Dim, Text: t.Command}, {Text: "  " + job.Quote(line())}}
 	}
 	_, err := m.fill(f)
 	return err

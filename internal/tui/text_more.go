@@ -17,6 +17,8 @@ type ExpertText struct {
 	Head                                                       []string
 	Compress, Split, Except, Verify, Delta, KeepTable, Retries string
 	Disk, BadSplit, BadNames, BadRetries                       string
+	ShortCompress, ShortSplit, ShortExcept, ShortVerify        string
+	ShortDelta, ShortKeepTable, ShortRetries, ShortDisk        string
 }
 
 func (t *Text) englishExpert() {
@@ -35,7 +37,10 @@ func (t *Text) englishExpert() {
 		"All options that this command has and that no other page asks for. Each has a default that is right for most; what you change is for this job only. The command line below them is what will run, and what you could type in a shell. The place for images is the one of the main page. Choose \"Go on\" when all is as you want it."}
 	e.NoOptions = "This command has no options that could be changed here."
 	e.GoOn, e.GoOnNote = "Go on", "Goes on with what is set below."
-	e.Head = []string{"Option", "Value", "Default"}
+	e.Head = []string{"Option", "Value", "Default", "What it does"}
+	e.ShortCompress, e.ShortSplit, e.ShortExcept = "how hard to compress", "cuts volumes into files", "leaves partitions out"
+	e.ShortVerify, e.ShortDelta, e.ShortKeepTable = "reads back and compares", "writes only what differs", "leaves the partition table alone"
+	e.ShortRetries, e.ShortDisk = "tries bad sectors again", "which disk of the image"
 	e.Compress = "How hard to compress: fast is quicker, max smaller, gzip for the oldest versions of Clonezilla."
 	e.Split = "Cuts volumes into files of at most this size, such as 4G or 2000M, or none; without it only on FAT, at 4G."
 	e.Except = "Leaves these partitions out, such as sda3,sda5."

@@ -316,6 +316,15 @@ func (p *pages) others() {
 	p.pick("/dev/vda")
 	p.page("disk", "Disk /dev/vda")
 	p.home()
+	if strings.Contains(p.text(), "Make a Doppel stick") {
+		p.pick("Make a Doppel stick")
+		p.page("stick-disk", "Stick: which disk")
+		p.pick("/dev/sda")
+		p.page("stick-what", "Stick: with images?")
+		p.pick("Copy images")
+		p.page("stick-images", "Stick: which images")
+		p.home()
+	}
 	p.pick("Restart")
 	p.page("restart", "Restart the machine?")
 	p.home()
@@ -350,4 +359,38 @@ func (p *pages) expert() {
 	p.home()
 	p.pick("Expert mode")
 	p.until("Expert mode: off")
+}
+
+// The pictures that are kept are all named, all there, and small.
+func TestKeptPages(t *testing.T) {
+	const folder = "../../../docs/pages"
+	text, err := os.ReadFile(filepath.Join(folder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\(([a-z-]+\.png)\)`).FindAllStringSubmatch(string(text), -1) {
+		named[m[1]] = true
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if total += info.Size(); !named[info.Name()] {
+			t.Errorf("README.md does not name %s", info.Name())
+		}
+		delete(named, info.Name())
+	}
+	for name := range named {
+		t.Errorf("README.md names %s, which is not there", name)
+	}
+	if len(files) == 0 || total > 1500_000 {
+		t.Errorf("%d pictures have %d bytes", len(files), total)
+	}
 }
