@@ -315,11 +315,14 @@ func (v Volume) show(d blockdev.Disk, t *partition.Table) Partition {
 }
 
 // Lookup finds the path of what spec names: all that blockdev.Lookup knows,
-// and uuid:, partuuid: and label: of a volume.
+// uuid:, partuuid: and label: of a volume, and rule: of the only disk that
+// meets a Rule.
 func Lookup(spec string) (string, error) {
 	kind, value, _ := strings.Cut(spec, ":")
 	var match func(Partition) bool
 	switch kind {
+	case "rule":
+		return lookupRule(value)
 	case "uuid":
 		match = func(p Partition) bool { return strings.EqualFold(p.UUID, value) }
 	case "partuuid":
