@@ -1,0 +1,173 @@
+// Package sshd lets a person with a known key work at the live system by ssh:
+// a session without a command shows what the server was given for that, the
+// imaging menu, a session with one runs it in a shell. Only root, only keys, a
+// host key that is new at every start. It forwards no ports, no agent and no
+// windows, and knows no passwords.
+//
+// The protocol is that of golang.org/x/crypto/ssh; the requests of a session
+// are those of RFC 4254, section 6.
+package sshd
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Server is one that answers on a listener.
+type Server struct {
+	Keys  []ssh.PublicKey // of those who may come in
+	Host  ssh.Signer      // the server's own
+	Shell []string        // program of a session without a command
+	// Log takes a line for each person who comes, goes or is sent away; nil is
+	// none. It is called from several goroutines.
+	Log func(format string, args ...any)
+}
+
+const (
+	handshakeTime = 30 * time.Second
+	maxGuests     = 32 // connections at once
+)
+
+// NewHostKey makes a host key.
+func NewHostKey() (ssh.Signer, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewSignerFromKey(key)
+}
+
+// ParseKeys reads lines as in authorized_keys (sshd(8)), without options: what
+// they restrict could not be kept here.
+func ParseKeys(text []byte) ([]ssh.PublicKey, error) {
+	var keys []ssh.PublicKey
+	number := 0
+	for line := range bytes.Lines(text) {
+		number++
+		if line = bytes.TrimSpace(line); len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		key, _, options, _, err := ssh.ParseAuthorizedKey(line)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("line %d is no public key such as ssh-ed25519 AAAA…", number)
+		case len(options) > 0:
+			return nil, fmt.Errorf("line %d has options, which are not known here: give the key alone", number)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("there is no public key in it")
+	}
+	return keys, nil
+}
+
+func (s *Server) log(format string, args ...any) {
+	if s.Log != nil {
+		s.Log(format, args...)
+	}
+}
+
+// Serve answers until ctx ends, and then waits for the sessions to end.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	var guests sync.WaitGroup
+	defer guests.Wait()
+	defer cancel()
+	seats := make(chan struct{}, maxGuests)
+	for {
+		conn, err := l.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			var temporary interface{ Temporary() bool }
+			if errors.As(err, &temporary) && temporary.Temporary() { // no descriptors left, a guest gone again
+				time.Sleep(100 * time.Millisecond)
+				continue
+			}
+			return err
+		}
+		select {
+		case seats <- struct{}{}:
+		default:
+			conn.Close()
+			continue
+		}
+		guests.Go(func() {
+			defer func() { <-seats }()
+			s.receive(ctx, conn)
+		})
+	}
+}
+
+// receive serves one connection.
+func (s *Server) receive(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	_ = conn.SetDeadline(time.Now().Add(handshakeTime))
+	c, channels, requests, err := ssh.NewServerConn(conn, s.config())
+	if err != nil {
+		s.log("%s was sent away: %v", conn.RemoteAddr(), err)
+		return
+	}
+	_ = conn.SetDeadline(time.Time{})
+	s.log("%s came in with the key %s", conn.RemoteAddr(), c.Permissions.Extensions["key"])
+	go ssh.DiscardRequests(requests) // keep-alive questions get the answer no, which is one
+	var sessions sync.WaitGroup
+	for n := range channels {
+		if n.ChannelType() != "session" {
+			_ = n.Reject(ssh.UnknownChannelType, "only sessions are known here")
+			continue
+		}
+		channel, asked, err := n.Accept()
+		if err != nil {
+			continue
+		}
+		x := &session{server: s, channel: channel, env: []string{"SSH_CONNECTION=" + addresses(conn)}}
+		sessions.Go(func() { x.serve(asked) })
+	}
+	sessions.Wait()
+	s.log("%s is gone", conn.RemoteAddr())
+}
+
+// addresses is what SSH_CONNECTION holds: address and port of both sides.
+func addresses(conn net.Conn) string {
+	split := func(a net.Addr) string {
+		host, port, _ := net.SplitHostPort(a.String())
+		return host + " " + port
+	}
+	return split(conn.RemoteAddr()) + " " + split(conn.LocalAddr())
+}
+
+func (s *Server) config() *ssh.ServerConfig {
+	c := &ssh.ServerConfig{
+		ServerVersion: "SSH-2.0-Doppel",
+		MaxAuthTries:  8, // an agent offers its keys one after the other
+		PublicKeyCallback: func(who ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			if who.User() != "root" {
+				return nil, fmt.Errorf("%q is not root", who.User())
+			}
+			for _, k := range s.Keys {
+				if bytes.Equal(k.Marshal(), key.Marshal()) {
+					return &ssh.Permissions{Extensions: map[string]string{"key": ssh.FingerprintSHA256(key)}}, nil
+				}
+			}
+			return nil, errors.New("unknown key " + ssh.FingerprintSHA256(key))
+		},
+	}
+	c.AddHostKey(s.Host)
+	return c
+}
