@@ -17,14 +17,34 @@ type ocs struct {
 	password remote.Secret
 	then     string
 	keymap   string
+	options  []string // of doppel, by options of ocs-sr
+	refused  bool     // an option asked for what must not be left out silently
 }
 
 // command is the job, with --yes where Clonezilla was told to ask nothing.
 func (o ocs) command() []string {
-	if len(o.run) > 0 && o.batch && !slices.Contains(o.run, "--yes") {
-		return append(o.run, "--yes")
+	if len(o.run) == 0 || o.refused {
+		return nil
 	}
-	return o.run
+	run := o.run
+	for _, option := range o.options {
+		name, _, _ := strings.Cut(option, "=")
+		if slices.Contains(optionsOf(run[0]), name) && !slices.Contains(run, option) {
+			run = append(run, option)
+		}
+	}
+	if o.batch && !slices.Contains(run, "--yes") {
+		run = append(run, "--yes")
+	}
+	return run
+}
+
+// optionsOf are the options of a command of doppel that ocs-sr has equals of.
+func optionsOf(command string) []string {
+	if command == "save" {
+		return []string{"--compress", "--split", "--rescue"}
+	}
+	return []string{"--keep-table"}
 }
 
 // clonezilla reads one ocs_ parameter.
@@ -35,17 +55,25 @@ func (p *parser) clonezilla(x Param) {
 	if n, ok := strings.CutPrefix(x.Key, "ocs_postrun"); ok && p.addHook("postrun", n, x.Value) {
 		return
 	}
+	if n, ok := strings.CutPrefix(x.Key, "ocs_preload"); ok && strings.Trim(n, "0123456789") == "" {
+		p.preload(x)
+		return
+	}
 	switch x.Key {
 	case "ocs_live_run":
 		p.liveRun(x)
 	case "ocs_live_extra_param":
-		p.ocsOptions(Fields(x.Value))
+		p.ocsOptions(x.Key, Fields(x.Value))
 	case "ocs_live_batch":
 		p.ocs.batch = p.ocs.batch || x.Value == "yes"
 	case "ocs_repository":
 		p.repository(x)
 	case "ocs_live_keymap":
 		p.ocs.keymap = keymapOf(x.Value)
+	case "ocs_live_run_tty":
+		p.Consoles = append(p.Consoles, names(x.Value)...)
+	case "ocs_daemonon":
+		p.daemons(x)
 	case "ocs_lang":
 		p.take(Param{Key: "locales", Value: x.Value, Set: true})
 	default:
@@ -59,18 +87,26 @@ func keymapOf(value string) string {
 	return name
 }
 
-// ocsOptions reads those options of ocs-sr that change what happens around the
-// job. -p says what comes after it, -batch and -b that nobody is asked; the
-// rest tunes how Clonezilla works.
-func (p *parser) ocsOptions(args []string) {
-	for i, a := range args {
-		switch a {
-		case "-batch", "--batch", "-b":
-			p.ocs.batch = true
-		case "-p", "--postaction":
-			if i+1 < len(args) {
-				p.ocs.then = thenOf(args[i+1])
-			}
+// preload takes an archive of the administrator's.
+func (p *parser) preload(x Param) {
+	name := strings.TrimPrefix(x.Value, "file://")
+	scheme, _, remote := strings.Cut(name, "://")
+	switch {
+	case name == "":
+	case remote && scheme != "http" && scheme != "https":
+		p.note(x.Key, "%s: is no way to get a file here: http, https or a path", scheme)
+	default:
+		p.Preload = append(p.Preload, name)
+	}
+}
+
+// daemons answers to what Clonezilla starts with a password that everybody knows.
+func (p *parser) daemons(x Param) {
+	for name := range strings.FieldsSeq(strings.ReplaceAll(x.Value, ",", " ")) {
+		if name == "ssh" && len(p.SSH) == 0 {
+			p.note(x.Key, "ssh works here with keys only: give one by doppel.ssh=")
+		} else if name != "ssh" {
+			p.note(x.Key, "%s has no equal here", name)
 		}
 	}
 }
@@ -105,12 +141,12 @@ func (p *parser) liveRun(x Param) {
 		p.note(x.Key, "none of savedisk, saveparts, restoredisk, restoreparts in it")
 		return
 	}
-	p.ocsOptions(args[:at])
+	p.ocsOptions(x.Key, args[1:at])
 	var operands []string
 	for _, a := range args[at+1:] {
 		operands = append(operands, strings.Fields(a)...)
 	}
-	if len(operands) < 2 || slices.Contains(operands, "ask_user") || slices.Contains(operands, "autoname") {
+	if len(operands) < 2 || slices.ContainsFunc(operands, open) {
 		p.note(x.Key, "it leaves open what the image is called or which disk is meant: choose in the menu")
 		return
 	}
@@ -120,6 +156,19 @@ func (p *parser) liveRun(x Param) {
 		return
 	}
 	p.ocs.run = run
+}
+
+// open tells whether a word leaves open what is meant.
+func open(operand string) bool {
+	return slices.Contains([]string{"ask_user", "autoname", "autohostname", "autoproductname", "unused"}, operand)
+}
+
+// device translates how a disk is named: a kernel name, or SERIALNO=.
+func device(name string) string {
+	if number, ok := strings.CutPrefix(name, "SERIALNO="); ok {
+		return "serial:" + number
+	}
+	return name
 }
 
 // translation gives doppel's arguments for an image and disks or partitions,
@@ -140,14 +189,18 @@ func verb(word string) translation {
 }
 
 func save(image string, devices []string) ([]string, string) {
-	return slices.Concat([]string{"save"}, devices, []string{image}), ""
+	run := []string{"save"}
+	for _, d := range devices {
+		run = append(run, device(d))
+	}
+	return append(run, image), ""
 }
 
 func restoreDisk(image string, devices []string) ([]string, string) {
 	if len(devices) > 1 {
 		return nil, "one job restores one disk: start one for each"
 	}
-	return []string{"restore", image, devices[0]}, ""
+	return []string{"restore", image, device(devices[0])}, ""
 }
 
 func restoreParts(image string, parts []string) ([]string, string) {

@@ -69,7 +69,21 @@ func TestParse(t *testing.T) {
 			Config{Run: []string{"restore", "lab", "sda", "--yes"}, Then: ThenReboot}},
 		{"not batch", `ocs_live_run="ocs-sr -p true restoredisk lab sda" ocs_live_batch=no`, Config{Run: []string{"restore", "lab", "sda"}, Then: ThenMenu}},
 		{"savedisk", `ocs_live_run="/usr/sbin/ocs-sr --batch -q2 -c -z1p -i 4096 -p poweroff savedisk lab sda sdb"`,
-			Config{Run: []string{"save", "sda", "sdb", "lab", "--yes"}, Then: ThenPowerOff}},
+			Config{Run: []string{"save", "sda", "sdb", "lab", "--compress=gzip", "--split=4096M", "--yes"}, Then: ThenPowerOff}},
+		{"keep the table, by serial number", `ocs_live_run="ocs-sr -batch -k -i 4096 -z1p restoredisk lab SERIALNO=S3Z9"`,
+			Config{Run: []string{"restore", "lab", "serial:S3Z9", "--keep-table", "--yes"}}},
+		{"not cut, not compressed, failing", `ocs_live_run="ocs-sr -i 0 -z0 -rescue savedisk lab sda"`,
+			Config{Run: []string{"save", "sda", "lab", "--split=none", "--compress=none", "--rescue"}}},
+		{"hooks for a shell", `ocs_prerun="a && b" ocs_postrun="c d"`, Config{Prerun: [][]string{{"sh", "-c", "a && b"}}, Postrun: [][]string{{"c", "d"}}}},
+		{"job file", "doppel.job=boot:jobs/lab.json#sha256=aa doppel.then=menu", Config{Job: "boot:jobs/lab.json#sha256=aa", Then: ThenMenu}},
+		{"job file before Clonezilla's", `doppel.job=/a.json ocs_live_run="ocs-sr restoredisk lab sda"`, Config{Job: "/a.json"}},
+		{"ssh, time, name", `doppel.ssh="ssh-ed25519 AAAA x" doppel.ssh=boot:keys doppel.ntp=10.0.0.1,b hostname=lab-1`,
+			Config{SSH: []string{"ssh-ed25519 AAAA x", "boot:keys"}, NTP: []string{"10.0.0.1", "b"}, Hostname: "lab-1"}},
+		{"links", "bond=bond0:eth0,eth1:mode=802.3ad vlan=bond0.5:bond0 nameserver=1.1.1.1 ip=bond0.5:dhcp BOOTIF=01-52-54-00-12-34-56 ifname=a:52:54:00:12:34:56 rd.route=10.0.0.0/8:10.1.0.1",
+			Config{IP: []string{"bond0.5:dhcp"}, Links: []Param{{"bond", "bond0:eth0,eth1:mode=802.3ad", true}, {"vlan", "bond0.5:bond0", true}, {"nameserver", "1.1.1.1", true},
+				{"BOOTIF", "01-52-54-00-12-34-56", true}, {"ifname", "a:52:54:00:12:34:56", true}, {"rd.route", "10.0.0.0/8:10.1.0.1", true}}}},
+		{"preload", "ocs_preload=http://a/b.tgz ocs_preload1=file:///opt/x", Config{Preload: []string{"http://a/b.tgz", "/opt/x"}}},
+		{"its terminal, its silence", `ocs_live_run_tty=/dev/ttyS0 echo_ocs_repository=no`, Config{Consoles: []string{"ttyS0"}}},
 		{"saveparts", `ocs_live_run="ocs-sr saveparts lab 'sda1 sda2'"`, Config{Run: []string{"save", "sda1", "sda2", "lab"}}},
 		{"restoreparts", `ocs_live_run="ocs-sr restoreparts lab 'nvme0n1p1 nvme0n1p2'"`,
 			Config{Run: []string{"restore", "lab", "nvme0n1", "--only", "nvme0n1p1,nvme0n1p2"}}},
@@ -99,11 +113,22 @@ func TestParse(t *testing.T) {
 
 func TestNotes(t *testing.T) {
 	for line, word := range map[string]string{
-		"doppel.colour=red":                                       "doppel.colour",
-		"doppel.then=dance":                                       "dance",
-		"doppel.init=fast":                                        "stop",
-		"ocs_daemonon=ssh":                                        "no equal",
-		"ocs_preload=http://a/b":                                  "no equal",
+		"doppel.colour=red":                             "doppel.colour",
+		"doppel.then=dance":                             "dance",
+		"doppel.init=fast":                              "stop",
+		"ocs_daemonon=ssh":                              "doppel.ssh",
+		"ocs_daemonon=drbl":                             "no equal",
+		"ocs_preload=tftp://a/b":                        "tftp",
+		"hostname=a_b":                                  "no name",
+		"ethdevice=eth1":                                "ip=eth1:dhcp",
+		"ocs_nic_type=x":                                "no equal",
+		`doppel.run="verify x" doppel.job=/a.json`:      "doppel.job",
+		`ocs_live_run="ocs-sr -k1 restoredisk lab sda"`: "keep their sizes",
+		`ocs_live_run="ocs-sr -fsck-src-part savedisk lab sda"`:   "only read",
+		`ocs_live_run="ocs-sr -z5 savedisk lab sda"`:              "zstd",
+		`ocs_live_run="ocs-sr -hn0 PC restoredisk lab sda"`:       "-hn0",
+		`ocs_live_run="ocs-sr -enc savedisk lab sda"`:             "not encrypted",
+		`ocs_live_extra_param="-o1"`:                              "-o1",
 		"ocs_prerunner=x":                                         "no equal",
 		"ocs_repository=floppy:///x":                              "floppy",
 		"ocs_repository=sdb1":                                     "dev:///sdb1",
@@ -111,6 +136,7 @@ func TestNotes(t *testing.T) {
 		`ocs_live_run="bash"`:                                     "",
 		`ocs_live_run="drbl-ocs x"`:                               "drbl-ocs",
 		`ocs_live_run="ocs-sr -x"`:                                "savedisk",
+		`ocs_live_run="ocs-sr savedisk lab unused"`:               "choose in the menu",
 		`ocs_live_run="ocs-sr savedisk ask_user sda"`:             "choose in the menu",
 		`ocs_live_run="ocs-sr restoredisk lab"`:                   "choose in the menu",
 		`ocs_live_run="ocs-sr restoredisk lab sda sdb"`:           "one disk",
@@ -129,6 +155,9 @@ func TestNotes(t *testing.T) {
 		}
 		if len(c.Notes) != 1 || !strings.Contains(c.Notes[0].String(), word) {
 			t.Errorf("%s: notes %v, want one with %q", line, c.Notes, word)
+		}
+		if strings.Contains(line, "-enc") && len(c.Run) > 0 {
+			t.Errorf("%s: %q is run", line, c.Run)
 		}
 		if strings.Contains(fmt.Sprintf("%+v", c), "geheim") {
 			t.Errorf("%s: the password got through: %+v", line, c)

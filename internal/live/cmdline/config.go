@@ -2,6 +2,7 @@ package cmdline
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ const (
 // an attended start: the menu, nothing mounted, no network.
 type Config struct {
 	Run    []string // arguments of doppel; none: nobody asked for a job
+	Job    string   // a job file, by reference, instead of Run; "" = none
 	Images string   // a place as the command place takes it, or a URL without a password; "" = none
 	// Credentials names the file with user and password for Images; "" = none.
 	Credentials string
@@ -35,6 +37,11 @@ type Config struct {
 	Keymap   string     // de, us, …; "" = the kernel's own
 	IP       []string   // every ip=, in the kernel's syntax or Clonezilla's
 	Medium   string     // what GRUB calls the medium that it started from: hd0, cd0; "" = another loader
+	Links    []Param    // bond=, vlan=, ifname=, nameserver=, rd.route=, BOOTIF=
+	NTP      []string   // servers of time
+	Hostname string     // "" = doppel, or what DHCP is told
+	SSH      []string   // public keys or references to files of them; none: nobody comes in by ssh
+	Preload  []string   // archives of the administrator's to unpack below /opt, by reference
 	Stop     bool       // say that init was reached and stop: for measuring
 	Notes    []Note     // what was not understood, in the order of the line
 }
@@ -80,6 +87,12 @@ func (p *parser) take(x Param) {
 		p.doppel(strings.TrimPrefix(x.Key, "doppel."), x)
 	case x.Key == "ip":
 		p.IP = append(p.IP, x.Value)
+	case slices.Contains([]string{"bond", "vlan", "ifname", "nameserver", "rd.route", "BOOTIF"}, x.Key):
+		p.Links = append(p.Links, x)
+	case x.Key == "ethdevice", x.Key == "live-netdev":
+		p.note(x.Key, "name the card in ip=, as ip=%s:dhcp", strings.Split(x.Value, ",")[0])
+	case x.Key == "hostname", x.Key == "live-config.hostname":
+		p.hostname(x)
 	case x.Key == "keyboard-layouts":
 		p.ocs.keymap, _, _ = strings.Cut(x.Value, ",")
 	case x.Key == "locales":
@@ -98,6 +111,14 @@ func (p *parser) doppel(name string, x Param) {
 		if p.Run = Fields(x.Value); len(p.Run) > 0 && p.Run[0] == "doppel" {
 			p.Run = p.Run[1:]
 		}
+	case "job":
+		p.Job = x.Value
+	case "ssh":
+		if x.Value != "" {
+			p.SSH = append(p.SSH, x.Value)
+		}
+	case "ntp":
+		p.NTP = append(p.NTP, names(x.Value)...)
 	case "images":
 		p.Images, p.Password = p.place(x)
 	case "credentials":
@@ -132,6 +153,18 @@ func (p *parser) then(x Param) {
 	}
 }
 
+// hostname takes a name for the machine (RFC 1123).
+func (p *parser) hostname(x Param) {
+	bad := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.'
+	}
+	if x.Value == "" || len(x.Value) > 64 || strings.ContainsFunc(x.Value, bad) {
+		p.note(x.Key, "%q is no name for a machine", x.Value)
+		return
+	}
+	p.Hostname = x.Value
+}
+
 func appendArgv(list [][]string, text string) [][]string {
 	if argv := Fields(text); len(argv) > 0 {
 		return append(list, argv)
@@ -153,8 +186,12 @@ func names(list string) []string {
 func (p *parser) finish() Config {
 	p.Prerun = append(p.Prerun, p.numbered("prerun")...)
 	p.Postrun = append(p.Postrun, p.numbered("postrun")...)
-	if len(p.Run) == 0 {
+	if len(p.Run) == 0 && p.Job == "" {
 		p.Run = p.ocs.command()
+	}
+	if p.Job != "" && len(p.Run) > 0 {
+		p.note("doppel.run", "doppel.job says what is done: this is not")
+		p.Run = nil
 	}
 	if p.Images == "" {
 		p.Images, p.Password = p.ocs.images, p.ocs.password
@@ -186,7 +223,11 @@ func (p *parser) addHook(kind, number, value string) bool {
 	if p.hooks == nil {
 		p.hooks = map[string][]hook{}
 	}
-	if argv := Fields(value); len(argv) > 0 {
+	argv := Fields(value)
+	if strings.ContainsAny(value, "|&;<>$`*") {
+		argv = []string{"sh", "-c", value} // Clonezilla gives it to a shell
+	}
+	if len(argv) > 0 {
 		p.hooks[kind] = append(p.hooks[kind], hook{n, argv})
 	}
 	return true
