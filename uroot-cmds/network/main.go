@@ -1,12 +1,31 @@
 // Command network brings the network of the live system up and down.
 //
 //	network up [DEVICE] [--ip SPEC] [--wait TIME]   by DHCP, or as SPEC says
+//	network start [--wait TIME]                     as the kernel command line says
 //	network down DEVICE
+//	network clock [--server HOST]...                set the clock
 //	network status [--json]
 //
-// SPEC is written as ip= on the kernel command line. Up waits up to TIME (30s)
-// for the card, its cable and an answer, and leaves a process that renews the
-// lease. Exit status: 0 done, 1 failed, 2 usage.
+// SPEC is written as ip= on the kernel command line:
+//
+//	dhcp, auto6                                  any card; auto6 is IPv6 as a router announces it
+//	DEVICE:dhcp, DEVICE:auto6
+//	ADDRESS::GATEWAY:MASK:HOSTNAME:DEVICE:none:DNS:DNS
+//	DEVICE:ADDRESS:MASK:GATEWAY:DNS
+//
+// An IPv6 address stands in brackets, with a number of bits as the mask. DEVICE
+// is a kernel name, or a hardware address with dashes: 52-54-00-12-34-56.
+// Start also knows bond=, vlan=, ifname=, nameserver=, rd.route= and BOOTIF=, as
+// dracut.cmdline(7) has them; ip= may stand several times. Up and start wait up
+// to TIME (30s) for cards, cables and answers, leave a process that renews the
+// lease, and set the clock.
+//
+// Clock asks HOST, else what doppel.ntp= on the kernel command line names, else
+// the servers that DHCP named, else pool.ntp.org. It never steps the clock while
+// a job runs, and leaves the hardware's clock alone (hwclock -w sets it).
+//
+// There is no wireless and no DHCP for IPv6 yet. Exit status: 0 done, 1 failed,
+// 2 usage.
 package main
 
 import (
@@ -17,15 +36,27 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"doppel.live/internal/live/network"
 )
 
-const usage = "usage: network up [DEVICE] [--ip SPEC] [--wait TIME] | down DEVICE | status [--json]"
+const usage = "usage: network up [DEVICE] [--ip SPEC] [--wait TIME] | start [--wait TIME] | down DEVICE | clock [--server HOST]... | status [--json]"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// list is an option that may be given several times.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, " ") }
+
+// Set adds a value.
+func (l *list) Set(text string) error {
+	*l = append(*l, text)
+	return nil
+}
 
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("network", flag.ContinueOnError)
@@ -34,6 +65,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ip := flags.String("ip", "", "addresses as ip= on the kernel command line; without it DHCP")
 	wait := flags.Duration("wait", 30*time.Second, "how long to wait for card, cable and answer")
 	asJSON := flags.Bool("json", false, "print JSON")
+	var servers list
+	flags.Var(&servers, "server", "ask this `host` for the time")
 	var words []string
 	for rest := args; ; {
 		if err := flags.Parse(rest); errors.Is(err, flag.ErrHelp) {
@@ -52,8 +85,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case words[0] == "up":
 		status, err = 1, up(stdout, words[1], *ip, *wait)
+	case words[0] == "start":
+		status, err = 1, start(stdout, *wait)
 	case words[0] == "down" && words[1] != "":
 		status, err = 1, network.System{}.Down(words[1])
+	case words[0] == "clock":
+		status, err = 1, setClock(context.Background(), stdout, servers)
 	case words[0] == "status":
 		status, err = 1, show(stdout, *asJSON)
 	case words[0] == "hold" && words[1] != "": // what up leaves behind
@@ -72,30 +109,36 @@ func up(out io.Writer, device, ip string, wait time.Duration) error {
 		return err
 	}
 	for _, s := range list {
-		if s.Off {
-			continue
-		}
 		if s.Device == "" {
 			s.Device = device
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), wait)
-		lease, err := network.System{}.Up(ctx, s)
-		cancel()
-		if err != nil {
+		if err := bringUp(out, s, wait); err != nil {
 			return err
 		}
-		fmt.Fprintln(out, line(lease))
-		if lease.Lasts > 0 {
-			if err := leaveHolder(lease.Device); err != nil {
-				return err
-			}
-		}
+	}
+	return leave("clock")
+}
+
+// bringUp brings one card up.
+func bringUp(out io.Writer, s network.Settings, wait time.Duration) error {
+	if s.Off {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	lease, err := network.System{}.Up(ctx, s)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, line(lease))
+	if lease.Lasts > 0 {
+		return leave("hold", lease.Device)
 	}
 	return nil
 }
 
-// leaveHolder starts this program again, as "network hold", on its own.
-func leaveHolder(device string) error {
+// leave starts this program again with other words, on its own.
+func leave(words ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -105,7 +148,7 @@ func leaveHolder(device string) error {
 		return err
 	}
 	defer null.Close()
-	p, err := os.StartProcess(self, []string{os.Args[0], "hold", device}, &os.ProcAttr{
+	p, err := os.StartProcess(self, append([]string{os.Args[0]}, words...), &os.ProcAttr{
 		Env: os.Environ(), Files: []*os.File{null, null, null}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	if err != nil {
 		return err
@@ -131,8 +174,13 @@ func show(out io.Writer, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	links, err := network.List()
+	if err != nil {
+		return err
+	}
+	wireless := network.Wireless("/sys")
 	if asJSON {
-		return json.NewEncoder(out).Encode(map[string]any{"cards": leases})
+		return json.NewEncoder(out).Encode(map[string]any{"cards": leases, "links": links, "wireless": wireless, "clock": clockState()})
 	}
 	if len(leases) == 0 {
 		fmt.Fprintln(out, "the network is not up")
@@ -140,7 +188,32 @@ func show(out io.Writer, asJSON bool) error {
 	for _, l := range leases {
 		fmt.Fprintln(out, line(l))
 	}
+	for _, l := range links {
+		fmt.Fprintln(out, linkLine(l))
+	}
+	for _, w := range wireless {
+		fmt.Fprintf(out, "wireless card at %s: there is no wireless in this version, plug in a cable\n", w)
+	}
+	if a := clockState(); a != nil {
+		fmt.Fprintln(out, a.Say())
+	}
 	return nil
+}
+
+// linkLine describes a network device.
+func linkLine(l network.Link) string {
+	state := "switched off"
+	switch {
+	case l.Cable:
+		state = "connected"
+	case l.Up:
+		state = "no cable"
+	}
+	text := strings.Join(append([]string{l.Device, l.MAC, l.Kind, state}, l.Addresses...), "  ")
+	if l.Of != "" {
+		text += "  with " + l.Of
+	}
+	return text
 }
 
 func line(l network.Lease) string {

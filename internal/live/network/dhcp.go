@@ -36,7 +36,7 @@ func ask(ctx context.Context, device, hostname string) (Lease, error) {
 // question is what we tell and want to know beyond an address.
 func question(hostname string) []dhcpv4.Modifier {
 	mods := []dhcpv4.Modifier{dhcpv4.WithRequestedOptions(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainName,
-		dhcpv4.OptionDomainNameServer, dhcpv4.OptionInterfaceMTU)}
+		dhcpv4.OptionDomainNameServer, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers)}
 	if hostname != "" {
 		mods = append(mods, dhcpv4.WithOption(dhcpv4.OptHostName(hostname)))
 	}
@@ -63,6 +63,10 @@ func leaseOf(device string, ack *dhcpv4.DHCPv4) (Lease, error) {
 		l.DNS = append(l.DNS, addr(d))
 	}
 	l.DNS = unique(l.DNS)
+	for _, t := range ack.NTPServers() {
+		l.NTP = append(l.NTP, addr(t))
+	}
+	l.NTP = unique(l.NTP)
 	if name := ack.DomainName(); !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		l.Domain = name
 	}

@@ -19,16 +19,18 @@ import (
 
 // Lease is what a card has been given, by hand or by DHCP.
 type Lease struct {
-	Device   string        `json:"device"`
-	Address  netip.Prefix  `json:"address"`
-	Gateway  netip.Addr    `json:"gateway"` // not valid: none
-	DNS      []netip.Addr  `json:"dns"`
-	Domain   string        `json:"domain,omitempty"`
-	Hostname string        `json:"hostname,omitempty"`
-	MTU      int           `json:"mtu,omitempty"`    // bytes; 0 = the card's own
-	Server   netip.Addr    `json:"server"`           // which gave it by DHCP
-	Lasts    time.Duration `json:"lasts,omitempty"`  // 0 = for ever
-	Packet   []byte        `json:"packet,omitempty"` // the server's answer, for renewing
+	Device    string        `json:"device"`
+	Address   netip.Prefix  `json:"address"`
+	Gateway   netip.Addr    `json:"gateway"` // not valid: none
+	DNS       []netip.Addr  `json:"dns"`
+	Domain    string        `json:"domain,omitempty"`
+	Hostname  string        `json:"hostname,omitempty"`
+	MTU       int           `json:"mtu,omitempty"`       // bytes; 0 = the card's own
+	Server    netip.Addr    `json:"server"`              // which gave it by DHCP
+	Announced bool          `json:"announced,omitempty"` // IPv6, by a router; the kernel keeps it
+	Lasts     time.Duration `json:"lasts,omitempty"`     // 0 = for ever
+	NTP       []netip.Addr  `json:"ntp,omitempty"`       // servers of time
+	Packet    []byte        `json:"packet,omitempty"`    // the server's answer, for renewing
 }
 
 // System says where the results go.
@@ -118,12 +120,23 @@ func (w *watch) link(ctx context.Context, l netlink.Link) {
 	}
 	w.started[a.Index] = true
 	if w.want.Static() {
-		w.results <- result{lease: Lease{Device: a.Name, Address: w.want.Address, Gateway: w.want.Gateway, DNS: w.want.DNS, Hostname: w.want.Hostname}}
+		w.results <- result{lease: Lease{Device: a.Name, Address: w.want.Address, Gateway: w.want.Gateway, DNS: w.want.DNS,
+			Hostname: w.want.Hostname, MTU: w.want.MTU}}
 		return
 	}
 	go func() {
-		lease, err := ask(ctx, a.Name, w.want.Hostname)
+		var lease Lease
+		var err error
+		if w.want.Router {
+			lease, err = announced(ctx, l)
+			lease.Hostname = w.want.Hostname
+		} else {
+			lease, err = ask(ctx, a.Name, w.want.Hostname)
+		}
 		lease.DNS = unique(append(slices.Clone(w.want.DNS), lease.DNS...))
+		if w.want.MTU != 0 {
+			lease.MTU = w.want.MTU
+		}
 		w.results <- result{lease, err}
 	}()
 }
@@ -149,6 +162,9 @@ func (w *watch) why() error {
 	case w.last != nil && !errors.Is(w.last, context.Canceled):
 		return w.last
 	}
+	if w.want.Router {
+		return errors.New("no router announced an IPv6 address: check the network, or give one with ip=")
+	}
 	return errors.New("no DHCP server answered: check the network, or give addresses with ip=")
 }
 
@@ -162,11 +178,13 @@ func (s System) apply(l Lease) error {
 		_ = netlink.LinkSetMTU(link, l.MTU) // some cards allow less than the server says
 	}
 	addr := &netlink.Addr{IPNet: ipNet(l.Address)}
-	if err := netlink.AddrReplace(link, addr); err != nil {
+	if err := setAddress(link, addr, l); err != nil {
 		return fmt.Errorf("%s: address %s: %w", l.Device, l.Address, err)
 	}
-	if err := removeOthers(link, addr.IPNet); err != nil {
-		return err
+	if !l.v6() {
+		if err := removeOthers(link, addr.IPNet); err != nil {
+			return err
+		}
 	}
 	if l.Gateway.IsValid() {
 		route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: l.Gateway.AsSlice(), Priority: 100 + link.Attrs().Index}
@@ -184,7 +202,17 @@ func (s System) apply(l Lease) error {
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func (l Lease) v6() bool { return l.Address.Addr().Is6() }
+
+// setAddress gives the card its address; one that a router announced it has.
+func setAddress(link netlink.Link, addr *netlink.Addr, l Lease) error {
+	if l.Announced {
+		return nil
+	}
+	return netlink.AddrReplace(link, addr)
 }
 
 func removeOthers(link netlink.Link, keep *net.IPNet) error {
@@ -212,7 +240,7 @@ func (s System) Down(device string) error {
 	if err := removeOthers(link, nil); err != nil {
 		return err
 	}
-	if err := os.Remove(s.file(device)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.forget(device); err != nil {
 		return err
 	}
 	if err := netlink.LinkSetDown(link); err != nil {
@@ -221,8 +249,22 @@ func (s System) Down(device string) error {
 	return s.writeResolv()
 }
 
-func (s System) file(device string) string {
-	return filepath.Join(s.state(), strings.ReplaceAll(device, "/", "_")+".json")
+// file is where the state of a card is kept; IPv6 has one of its own.
+func (s System) file(device string, v6 bool) string {
+	name := strings.ReplaceAll(device, "/", "_")
+	if v6 {
+		name += "-ipv6"
+	}
+	return filepath.Join(s.state(), name+".json")
+}
+
+func (s System) forget(device string) error {
+	for _, v6 := range []bool{false, true} {
+		if err := os.Remove(s.file(device, v6)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // remember keeps the lease for Status, for renewing and for the name servers.
@@ -234,7 +276,7 @@ func (s System) remember(l Lease) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(s.file(l.Device), b); err != nil {
+	if err := replace(s.file(l.Device, l.v6()), b); err != nil {
 		return err
 	}
 	return s.writeResolv()

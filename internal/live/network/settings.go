@@ -1,6 +1,7 @@
-// Package network brings up IPv4 on the live system's network cards when a job
-// needs it: by DHCP or with given addresses. It mounts nothing and knows no
-// protocol above.
+// Package network brings up the live system's network cards when a job needs
+// them: IPv4 by DHCP or with given addresses, IPv6 with what routers announce
+// or with given addresses, on cards, bonds of several and VLANs. There is no
+// DHCP for IPv6 and no wireless. It mounts nothing and knows no protocol above.
 package network
 
 import (
@@ -19,6 +20,8 @@ type Settings struct {
 	Gateway  netip.Addr   // not valid: none
 	DNS      []netip.Addr
 	Hostname string
+	MTU      int  // bytes; 0 = the card's own, or what DHCP says
+	Router   bool // IPv6: the address that a router announces
 	Off      bool // leave the network alone
 }
 
@@ -29,19 +32,20 @@ func (s Settings) Static() bool { return s.Address.IsValid() }
 //
 //	dhcp                                                   any card (also on, any, both, "")
 //	none                                                   no network (also off)
-//	eth0:dhcp                                              that card
+//	auto6                                                  IPv6 as a router announces it, any card
+//	eth0:dhcp, eth0:auto6                                  that card
 //	CLIENT:SERVER:GATEWAY:NETMASK:HOST:DEVICE:AUTO:DNS:DNS the kernel's own (nfsroot.rst)
 //	DEVICE:CLIENT:NETMASK:GATEWAY:DNS,…                    Clonezilla's and Debian live's, several by comma
 //
-// with fields left out from the end or empty.
+// with fields left out from the end or empty. IPv6 addresses stand in
+// brackets, with the number of bits as the mask. A card is named by its kernel
+// name or its hardware address, which is written with dashes. Behind the
+// method, a number is an MTU (dracut.cmdline(7)).
 func ParseIP(text string) ([]Settings, error) {
-	if strings.ContainsAny(text, "[]") {
-		return nil, fmt.Errorf("ip=%s: only IPv4 is known here", text)
-	}
 	if auto, ok := method(text); ok {
 		return []Settings{auto}, nil
 	}
-	fields := strings.Split(text, ":")
+	fields := splitFields(text)
 	if fields[0] != "" && !isAddr(fields[0]) {
 		return parseLive(text)
 	}
@@ -50,6 +54,24 @@ func ParseIP(text string) ([]Settings, error) {
 		return nil, fmt.Errorf("ip=%s: %w", text, err)
 	}
 	return []Settings{s}, nil
+}
+
+// splitFields cuts at colons, but not at those of an IPv6 address in brackets,
+// and takes the brackets off.
+func splitFields(text string) []string {
+	out := []string{""}
+	inside := false
+	for _, r := range text {
+		switch {
+		case r == '[' || r == ']':
+			inside = r == '['
+		case r == ':' && !inside:
+			out = append(out, "")
+		default:
+			out[len(out)-1] += string(r)
+		}
+	}
+	return out
 }
 
 func isAddr(s string) bool {
@@ -64,6 +86,8 @@ func method(word string) (Settings, bool) {
 		return Settings{}, true
 	case "off", "none", "frommedia":
 		return Settings{Off: true}, true
+	case "auto6":
+		return Settings{Router: true}, true
 	}
 	return Settings{}, false
 }
@@ -78,22 +102,32 @@ func parseKernel(f []string) (Settings, error) {
 	}
 	s, ok := method(at(6))
 	if !ok {
-		return s, fmt.Errorf("%q is no way to get an address: dhcp or none", at(6))
+		return s, fmt.Errorf("%q is no way to get an address: dhcp, auto6 or none", at(6))
 	}
 	if at(0) != "" {
 		s.Off = false // "none" means: as given
 	}
-	if s.Device, s.Hostname = at(5), at(4); s.Off {
+	s.Hostname = at(4)
+	var err error
+	if at(5) != "" {
+		if s.Device, err = card(at(5)); err != nil {
+			return s, err
+		}
+	}
+	if s.Off {
 		return s, nil
 	}
 	if at(0) != "" {
-		var err error
 		if s.Address, err = prefix(at(0), at(3)); err != nil {
 			return s, err
 		}
 		if s.Gateway, err = optional(at(2)); err != nil {
 			return s, err
 		}
+	}
+	if _, err := strconv.Atoi(at(7)); err == nil { // dracut's: MTU and hardware address
+		s.MTU, err = mtu(at(7))
+		return s, err
 	}
 	return addDNS(s, at(7), at(8))
 }
@@ -102,13 +136,16 @@ func parseKernel(f []string) (Settings, error) {
 func parseLive(text string) ([]Settings, error) {
 	var out []Settings
 	for _, part := range strings.Split(text, ",") {
-		f := append(strings.Split(part, ":"), "", "", "", "")
+		f := append(splitFields(part), "", "", "", "")
 		if f[0] == "" || f[1] == "" {
 			return nil, fmt.Errorf("ip=%s: neither an address nor a way to get one", text)
 		}
 		s, auto := method(f[1])
-		var err error
-		if !auto {
+		device, err := card(f[0])
+		if auto && f[2] != "" {
+			s.MTU, err = mtu(f[2])
+		}
+		if !auto && err == nil {
 			if s.Address, err = prefix(f[1], f[2]); err == nil {
 				s.Gateway, err = optional(f[3])
 			}
@@ -119,7 +156,7 @@ func parseLive(text string) ([]Settings, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ip=%s: %w", text, err)
 		}
-		s.Device = f[0]
+		s.Device = device
 		out = append(out, s)
 	}
 	return out, nil
@@ -143,14 +180,12 @@ func optional(text string) (netip.Addr, error) {
 		return netip.Addr{}, nil
 	}
 	a, err := netip.ParseAddr(text)
-	if err == nil && !a.Is4() {
-		err = fmt.Errorf("%s: only IPv4 is known here", text)
-	}
-	return a, err
+	return a.Unmap(), err
 }
 
 // prefix joins an address with a mask: 255.255.255.0, 24, or none for the
-// mask of the address's old class, as the kernel does.
+// mask of the address's old class, as the kernel does. That of IPv6 is a
+// number; without one it is 64.
 func prefix(addr, mask string) (netip.Prefix, error) {
 	a, err := optional(addr)
 	if err != nil {
@@ -161,17 +196,21 @@ func prefix(addr, mask string) (netip.Prefix, error) {
 	}
 	bits, err := strconv.Atoi(mask)
 	switch {
+	case mask == "" && a.Is6():
+		bits = 64
 	case mask == "":
 		bits = classBits(a)
+	case err != nil && a.Is6():
+		return netip.Prefix{}, fmt.Errorf("%s is no number of bits", mask)
 	case err != nil:
 		if bits, err = maskBits(mask); err != nil {
 			return netip.Prefix{}, err
 		}
 	}
-	if bits < 1 || bits > 32 {
+	if bits < 1 || bits > a.BitLen() {
 		return netip.Prefix{}, fmt.Errorf("%s is no network mask", mask)
 	}
-	return netip.PrefixFrom(a, bits), nil
+	return netip.PrefixFrom(a.WithZone(""), bits), nil
 }
 
 func classBits(a netip.Addr) int {
