@@ -31,6 +31,7 @@ type Event struct {
 	OK        bool    `json:"ok,omitempty"`     // Result: the job did all that it was asked for
 	Status    int     `json:"status,omitempty"` // Result: exit status of the command
 	Next      string  `json:"next,omitempty"`   // Result: what the user can do next
+	Then      string  `json:"then,omitempty"`   // Result of run: what the job file wants to follow
 }
 
 // Func receives events. It may be nil. It is called from one goroutine at a time.

@@ -25,8 +25,10 @@ their serial numbers before it writes. The partition table is written last: a
 clone that was interrupted leaves nothing that looks whole. Source and clone
 have the same UUIDs: do not mount both on one machine at the same time.
 
-SOURCE and TARGET are a path, a kernel name (sda), or serial:, wwn:, uuid:,
-partuuid: or label: with a value.
+SOURCE and TARGET are a path, a kernel name (sda), serial:, wwn:, uuid:,
+partuuid: or label: with a value, or rule:CONDITIONS such as
+rule:size>=200G,bus=nvme, which exactly one disk must meet (doppel help job
+lists the conditions).
 
 Options:
   --except NAMES   leave these partitions empty, such as sda3,sda5

@@ -45,6 +45,8 @@ func commands() []command {
 		{"convert", convertUsage, "make an image, a raw or a qcow2 file out of another", convertHelp, runConvert},
 		{"usb", usbUsage, "write a Doppel stick", usbHelp, runUSB},
 		{"images", imagesUsage, "list, show, rename and remove images", imagesHelp, runImages},
+		{"run", runUsage, "do what a job file says, without asking", runJobHelp, runJob},
+		{"logs", logsUsage, "list, show and keep the logs of jobs", logsHelp, runLogs},
 		{"version", "doppel version", "print the version", versionHelp, runVersion},
 		{"help", "doppel help [COMMAND]", "explain a command", helpHelp, runHelp},
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,8 @@ type console struct {
 	terminal bool // out is a terminal
 	json     bool
 	logs     []string // folders for the logs of jobs, best first
+	// spawn prepares a process of this program; nil is the usual way.
+	spawn func(args []string) *exec.Cmd
 
 	mu    sync.Mutex
 	drawn int          // length of the progress line that stands there

@@ -10,7 +10,7 @@ import (
 
 const (
 	versionHelp = "Prints the version of Doppel.\n"
-	helpHelp    = "Without COMMAND it lists the commands; with it, it prints the command's manual.\nhelp places says where images can be and how that is named.\n"
+	helpHelp    = "Without COMMAND it lists the commands; with it, it prints the command's manual.\nhelp places says where images can be and how that is named, help job describes\njob files and the rules that name a disk.\n"
 )
 
 func runVersion(_ context.Context, c *console, args []string) error {
@@ -44,8 +44,9 @@ func runHelp(_ context.Context, c *console, args []string) error {
 			return nil
 		}
 	}
-	if rest[0] == "places" {
-		fmt.Fprint(c.out, placesHelp)
+	topics := map[string]string{"places": placesHelp, "job": jobHelp}
+	if text := topics[rest[0]]; text != "" {
+		fmt.Fprint(c.out, text)
 		return nil
 	}
 	return misuse("there is no command %q", rest[0])

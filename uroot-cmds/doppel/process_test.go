@@ -28,7 +28,15 @@ func TestProcess(t *testing.T) {
 	}
 	c := newConsole(os.Stdin, os.Stdout, os.Stderr)
 	c.logs = []string{os.Getenv(logVariable)}
+	c.spawn = again
 	os.Exit(start(strings.Split(args, "\x1f"), c))
+}
+
+// again prepares another process of the tests.
+func again(args []string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProcess$")
+	cmd.Env = append(os.Environ(), argsVariable+"="+strings.Join(args, "\x1f"))
+	return cmd
 }
 
 // process prepares a doppel of its own.

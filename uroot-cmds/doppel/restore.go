@@ -21,7 +21,9 @@ that was interrupted leaves nothing that looks whole. The old tables and the
 first and last MiB of a target are kept in the folder of the job's log.
 
 IMAGE is a path, or a name in the place for images. TARGET is a path, a kernel
-name (sda), or serial:, wwn:, uuid:, partuuid: or label: with a value.
+name (sda), serial:, wwn:, uuid:, partuuid: or label: with a value, or
+rule:CONDITIONS such as rule:size>=200G,bus=nvme, which exactly one disk must
+meet (doppel help job lists the conditions).
 
 Options:
   --images PLACE   where the images are; doppel help places says how a
