@@ -19,11 +19,17 @@ type Menu struct {
 	Runner   job.Runner
 	Text     *Text
 	Now      func() time.Time
-	Shell    []string  // command of the shell
-	Log      io.Writer // takes one short line for everything that happens
-	LogDir   string    // takes one file for every job
-	Busy     *Busy     // tells whether a job runs in another menu
-	Notes    string    // of the start, shown on the main page
+	Shell    []string      // command of the shell
+	Log      io.Writer     // takes one short line for everything that happens
+	LogDir   string        // takes one file for every job
+	Busy     *Busy         // tells whether a job runs in another menu
+	Notes    string        // of the start, shown on the main page
+	News     func() []Line // what else is to be known there now; nil is nothing
+	// KeepLogs puts the log of each job beside the images too.
+	KeepLogs bool
+	// Outcome is told how a job ended that nobody attends, before its page is
+	// shown; nil tells nobody.
+	Outcome func(ok bool, text string)
 	// PlaceNote gives what there is to say on the page of places; nil: nothing.
 	PlaceNote func() string
 	// GoingDown is how long reboot and poweroff may take after they said that
@@ -47,6 +53,9 @@ func (m *Menu) Main() error {
 		page := Page{Title: t.Main.Title, Help: t.Main.Help, Root: true}
 		if m.Notes != "" {
 			page.Body = []Line{{Tone: Warn, Text: m.Notes}}
+		}
+		if m.News != nil {
+			page.Body = append(page.Body, m.News()...)
 		}
 		expert := t.Expert.Off
 		if m.expert {

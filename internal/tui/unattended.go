@@ -16,7 +16,8 @@ type Then string
 
 // What can follow.
 const (
-	ThenEnd      Then = "" // the menu program ends
+	ThenEnd      Then = ""     // the menu program ends, unless a job file says what follows
+	ThenNone     Then = "none" // the menu program ends, whatever a job file says
 	ThenMenu     Then = "menu"
 	ThenShell    Then = "shell"
 	ThenReboot   Then = "reboot"
@@ -51,11 +52,42 @@ func (m *Menu) Run(words string, then Then) (bool, error) {
 	if (argv[1] == "disks" || argv[1] == "images") && o.Result == nil && o.Exit.Status == 0 {
 		o.Result = &progress.Event{OK: true} // they are asked, not told: an answer is no event
 	}
+	if then == ThenEnd && o.Result != nil {
+		then = fileThen(o.Result.Then)
+	}
+	m.tellOutcome(o)
 	title, body := m.result(v, o)
 	if !o.OK() {
 		return false, m.tell(title, m.Text.Result.Help, body)
 	}
 	return true, m.follow(then, title, body)
+}
+
+// tellOutcome says how a job ended, in one line.
+func (m *Menu) tellOutcome(o *job.Outcome) {
+	if m.Outcome == nil {
+		return
+	}
+	text := m.ended(o.Exit)
+	switch {
+	case o.Err != nil:
+		text = o.Err.Error()
+	case o.Result != nil && o.Result.Text != "":
+		text = o.Result.Text
+	}
+	if o.Log != "" {
+		text += " " + fmt.Sprintf(m.Text.LogAt, o.Log)
+	}
+	m.Outcome(o.OK(), text)
+}
+
+// fileThen is what a job file says of what follows.
+func fileThen(text string) Then {
+	switch t := Then(text); t {
+	case ThenMenu, ThenShell, ThenReboot, ThenPowerOff:
+		return t
+	}
+	return ThenEnd
 }
 
 // verbOf names the pages of a job by its command.
@@ -71,6 +103,8 @@ func (m *Menu) verbOf(argv []string) verb {
 		return m.restoreVerb(&restoring{source: &disk{Path: subject}})
 	case "verify":
 		return m.checkVerb(subject)
+	case "run":
+		return verb{work: t.Run, subject: subject, done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage()}
 	}
 	return verb{work: t.Run, subject: argv[0], done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage()}
 }
@@ -104,7 +138,8 @@ func (m *Menu) follow(then Then, title string, body []Line) error {
 		return m.tell(title, t.Result.Help, body)
 	}
 	page := Page{Title: title, Body: body, Help: t.Result.Help, Count: count, Items: []Item{{Cells: []string{item}}}}
-	if then != ThenEnd {
+	ends := then == ThenEnd || then == ThenNone
+	if !ends {
 		page.Items = append(page.Items, Item{Cells: []string{t.ItemStay}})
 	}
 	page.Wait = countdown
@@ -112,7 +147,7 @@ func (m *Menu) follow(then Then, title string, body []Line) error {
 	if errors.Is(err, ErrBack) || err == nil && chosen != 0 {
 		return nil
 	}
-	if err != nil || then == ThenEnd {
+	if err != nil || ends {
 		return err
 	}
 	return m.goDown(string(then))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +44,10 @@ func (m *Menu) work(v verb, argv []string) (*job.Outcome, error) {
 	}
 	work := Work{Page: Page{Status: m.status, Title: title, Help: v.work.Help}, Stop: v.stop}
 	work.Stop.Status = m.status
-	work.Run = func(ctx context.Context, report func(Progress)) { m.watch(ctx, o, report) }
+	work.Run = func(ctx context.Context, report func(Progress)) {
+		m.watch(ctx, o, report)
+		m.keepLog(ctx, o)
+	}
 	err := m.Dialogue.Watch(work)
 	m.logOutcome(o)
 	return o, err
@@ -88,6 +92,29 @@ func (m *Menu) watch(ctx context.Context, o *job.Outcome, report func(Progress))
 	ticker.Wait()
 	o.Exit, o.Err, o.Stopped = exit, err, ctx.Err() != nil
 	log.Print([]byte(m.ended(exit)))
+}
+
+// keepTime is how long a place for images may take to keep a log.
+const keepTime = 30 * time.Second
+
+// keepLog puts the log of a job that worked with images or disks beside the
+// images. One of a job file keeps its own.
+func (m *Menu) keepLog(ctx context.Context, o *job.Outcome) {
+	if !m.KeepLogs || o.Log == "" || len(o.Argv) < 2 || !slices.Contains([]string{"save", "restore", "clone", "verify", "convert"}, o.Argv[1]) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+	defer cancel()
+	var said job.State
+	_, err := m.Runner.Run(ctx, []string{"doppel", "logs", "keep", o.Log, "--json"}, said.Take)
+	switch {
+	case err != nil:
+		m.log("log not kept: %v", err)
+	case said.Result == nil || !said.Result.OK:
+		m.log("log not kept: %s", strings.Join(said.Output, " "))
+	default:
+		o.Kept = said.Result.Text
+	}
 }
 
 // open makes the file that takes what a job says.
@@ -183,6 +210,9 @@ func (m *Menu) result(v verb, o *job.Outcome) (string, []Line) {
 	body = append(body, Line{Tone: Dim, Text: t.Command}, Line{Text: "  " + job.Quote(o.Argv)})
 	if o.Log != "" {
 		body = append(body, Line{Tone: Dim, Text: fmt.Sprintf(t.LogAt, o.Log)})
+	}
+	if o.Kept != "" {
+		body = append(body, Line{Tone: Dim, Text: o.Kept})
 	}
 	return title, body
 }

@@ -2,7 +2,7 @@
 //
 // Synopsis:
 //
-//	menu [--plain] [--run WORDS [--then menu|shell|reboot|poweroff]]
+//	menu [--plain] [--run WORDS [--then menu|shell|reboot|poweroff|none]]
 //
 // Description:
 //
@@ -19,7 +19,8 @@
 //	--run    run doppel with these words first, without asking, and show how it
 //	         goes; quotes work as in a shell
 //	--then   what follows when that went well, after a countdown that any key
-//	         stops; without it menu ends then. After a failure the page that
+//	         stops; without it menu ends then, unless the job file that was run
+//	         says what follows; with none it ends all the same. After a failure the page that
 //	         says so stays until a key is pressed; what comes then is the menu,
 //	         or without --then the end.
 //
@@ -81,7 +82,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	o.then = tui.Then(*then)
 	flags.Visit(func(f *flag.Flag) { o.given = o.given || f.Name == "run" })
-	known := []tui.Then{tui.ThenEnd, tui.ThenMenu, tui.ThenShell, tui.ThenReboot, tui.ThenPowerOff}
+	known := []tui.Then{tui.ThenEnd, tui.ThenMenu, tui.ThenShell, tui.ThenReboot, tui.ThenPowerOff, tui.ThenNone}
 	switch {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
@@ -121,6 +122,9 @@ func run(args []string) int {
 			text, _ := os.ReadFile(stick)
 			return strings.TrimSpace(string(text))
 		},
+		News:     news,
+		KeepLogs: true,
+		Outcome:  tellOutcome,
 	}
 	if text, err := os.ReadFile(notes); err == nil {
 		menu.Notes = strings.TrimSpace(string(text))
@@ -152,7 +156,7 @@ func run(args []string) int {
 func (o options) flow(m *tui.Menu) int {
 	if o.given {
 		ok, err := m.Run(o.words, o.then)
-		if o.then == tui.ThenEnd || err != nil {
+		if o.then == tui.ThenEnd || o.then == tui.ThenNone || err != nil {
 			if ok {
 				return 0
 			}

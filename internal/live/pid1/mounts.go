@@ -14,7 +14,8 @@ import (
 const (
 	logFolder   = "/var/log/doppel"
 	stateFolder = "/run/doppel"
-	notesFile   = stateFolder + "/notes" // what of the command line was not understood, one per line
+	notesFile   = stateFolder + "/notes"   // what of the command line was not understood, one per line
+	outcomeFile = stateFolder + "/outcome" // of the unattended start: running, done or failed, and what
 	imagesPlace = "/images"
 	lastFile    = "/.complete" // the last file of the initramfs
 )

@@ -2,7 +2,10 @@ package pid1
 
 import (
 	"os"
+	"strings"
+	"time"
 
+	"doppel.live/internal/live/cmdline"
 	"doppel.live/internal/live/console"
 	"doppel.live/internal/live/keymap"
 	"github.com/u-root/u-root/pkg/libinit"
@@ -39,22 +42,58 @@ func (m *machine) keyboard() {
 	}
 }
 
-// network brings up what ip= says, in a process of its own.
-func (m *machine) network() {
-	out, err := os.OpenFile(logFolder+"/network.log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+// networkCommand is the command that brings the network up, where ip= and the
+// like say how, or where something is needed from a server; else nil.
+func networkCommand(c cmdline.Config) []string {
+	if len(c.IP)+len(c.Links) > 0 {
+		return []string{"network", "start"}
+	}
+	remote := len(c.SSH) > 0
+	for _, name := range append([]string{c.Job}, c.Preload...) {
+		remote = remote || strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
+	}
+	if remote {
+		return []string{"network", "up"}
+	}
+	return nil
+}
+
+// network brings the network up in a process of its own.
+func (m *machine) network(argv []string) {
+	m.logged("network", argv)
+}
+
+// logged runs a program whose output goes to a file below logFolder, and tells
+// whether it ended well.
+func (m *machine) logged(name string, argv []string) bool {
+	file := logFolder + "/" + name + ".log"
+	out, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		m.log.printf("network: %v", err)
+		m.log.printf("%s: %v", name, err)
 	} else {
 		defer out.Close()
 	}
-	for _, ip := range m.config.IP {
-		done, err := m.children.start(program{argv: []string{"network", "up", "--ip", ip}, tty: out})
-		if err != nil {
-			m.log.printf("network: %v", err)
-			return
-		}
-		if status := <-done; status.ExitStatus() != 0 {
-			m.log.printf("network: ip=%s did not work: see %s/network.log", ip, logFolder)
-		}
+	done, err := m.children.start(program{argv: argv, tty: out})
+	if err != nil {
+		m.log.printf("%s: %v", name, err)
+		return false
+	}
+	if status := <-done; status.ExitStatus() != 0 {
+		m.log.printf("%s did not work (%s): see %s", strings.Join(argv[:min(2, len(argv))], " "), ended(&status), file)
+		return false
+	}
+	return true
+}
+
+// ssh lets persons in whose keys the command line names. It is started again
+// where it ends, which it does when no key could be read.
+func (m *machine) ssh() {
+	argv := []string{"sshd"}
+	for _, keys := range m.config.SSH {
+		argv = append(argv, "--authorized", keys)
+	}
+	for pause := time.Second; !m.children.ending(); pause = min(2*pause, maxPause) {
+		m.logged("ssh", argv)
+		time.Sleep(pause)
 	}
 }

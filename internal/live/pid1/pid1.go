@@ -24,6 +24,7 @@ type machine struct {
 	log      *log
 	children children
 	devices  *devices
+	online   chan struct{} // closed when the network was brought up, or could not be; nil: nobody asked for it
 }
 
 // Run does all that the first process does. It never returns.
@@ -66,6 +67,9 @@ func (m *machine) prepare() {
 		m.log.printf("not understood: %v", n)
 	}
 	writeNotes(m.config.Notes)
+	if m.config.Hostname != "" {
+		_ = unix.Sethostname([]byte(m.config.Hostname))
+	}
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
 		m.log.printf("Ctrl-Alt-Del restarts at once: %v", err)
 	}
@@ -108,8 +112,15 @@ func (m *machine) start() {
 		m.firmwareVariables()
 	})
 	go m.background("loopback", m.loopback)
-	if len(m.config.IP) > 0 {
-		go m.background("network", m.network)
+	if argv := networkCommand(m.config); argv != nil {
+		m.online = make(chan struct{})
+		go m.background("network", func() {
+			defer close(m.online)
+			m.network(argv)
+		})
+	}
+	if len(m.config.SSH) > 0 {
+		go m.background("ssh", m.ssh)
 	}
 	m.keyboard()
 	if whole {

@@ -146,8 +146,12 @@ func TestSteps(t *testing.T) {
 		{"with credentials", cmdline.Config{Images: "smb://a@b/c", Credentials: "boot:c.json", Password: remote.NewSecret("hush")},
 			"place use smb://a@b/c --wait 30s --credentials boot:c.json"},
 		{"with a password", cmdline.Parse("doppel.images=smb://a:hush@b/c"), "place use smb://a@b/c --wait 30s --credentials /run/doppel/credentials.json"},
-		{"all", cmdline.Config{Images: "boot", Prerun: [][]string{{"a"}, {"b", "c d"}}, Run: run, Postrun: [][]string{{"e"}}, Then: "reboot"},
-			`place use boot --wait 30s | a | b 'c d' | menu --run 'restore '\''lab pc'\'' serial:X' | e`},
+		{"all", cmdline.Config{Images: "boot", Preload: []string{"x", "y"}, Prerun: [][]string{{"a"}, {"b", "c d"}}, Run: run, Postrun: [][]string{{"e"}}, Then: "reboot"},
+			`place use boot --wait 30s | preload x y | hook --when before --job 'restore '\''lab pc'\'' serial:X' -- a | ` +
+				`hook --when before --job 'restore '\''lab pc'\'' serial:X' -- b 'c d' | menu --run 'restore '\''lab pc'\'' serial:X' --then none | ` +
+				`hook --when after --job 'restore '\''lab pc'\'' serial:X' -- e`},
+		{"job file", cmdline.Config{Job: "boot:jobs/a.json"}, "menu --run 'run boot:jobs/a.json'"},
+		{"job file with an end", cmdline.Config{Job: "boot:jobs/a.json", Then: "menu"}, "menu --run 'run boot:jobs/a.json' --then menu"},
 	} {
 		if got := words(tt.config); got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
@@ -168,7 +172,7 @@ func TestFailedStep(t *testing.T) {
 	if argv := next(&failed, say); argv != nil {
 		t.Errorf("after a failure %q is run", argv)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "exit status 1") || !strings.Contains(said[0], "place use boot") {
+	if len(said) != 1 || !strings.Contains(said[0], "exit status 1") || !strings.Contains(said[0], "place use boot") || !strings.Contains(said[0], "stays on") {
 		t.Errorf("said %q", said)
 	}
 
@@ -211,6 +215,42 @@ func TestSecrets(t *testing.T) {
 	l.printf("mount smb://a:h%%20ush@b/c with %q", "h ush")
 	if text, _ := os.ReadFile(out.Name()); strings.Contains(string(text), "ush") || !strings.Contains(string(text), "mount smb") {
 		t.Errorf("logged: %s", text)
+	}
+}
+
+// The log of hooks is kept whatever became of them.
+func TestHooksLogIsKept(t *testing.T) {
+	good, bad := syscall.WaitStatus(0), syscall.WaitStatus(1<<8)
+	for name, tt := range map[string]struct {
+		last   *syscall.WaitStatus
+		logged bool
+	}{"well": {&good, true}, "badly": {&bad, true}} {
+		m := &machine{log: newLog(), config: cmdline.Config{Prerun: [][]string{{"a"}}}}
+		next := m.unattended()
+		say := func(string) {}
+		if argv := next(nil, say); argv[0] != "hook" {
+			t.Fatalf("%s: first %q", name, argv)
+		}
+		if argv := next(tt.last, say); !slices.Contains(argv, "keep") {
+			t.Errorf("%s: the log is not kept, but %q run", name, argv)
+		}
+		if argv := next(&bad, say); argv != nil {
+			t.Errorf("%s: then %q", name, argv)
+		}
+	}
+}
+
+func TestNetworkCommand(t *testing.T) {
+	for want, configs := range map[string][]cmdline.Config{
+		"":              {{}, {Job: "boot:a.json"}},
+		"network start": {{IP: []string{"dhcp"}}, {Links: []cmdline.Param{{Key: "bond"}}, Job: "http://x/y"}},
+		"network up":    {{Job: "https://x/y"}, {SSH: []string{"k"}}, {Preload: []string{"http://x/y"}}},
+	} {
+		for _, c := range configs {
+			if got := strings.Join(networkCommand(c), " "); got != want {
+				t.Errorf("%+v: %q, want %q", c, got, want)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package pid1
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +17,8 @@ const (
 	placeWait  = "30s"           // for the place of the images, its network and its server
 	quietTime  = 2 * time.Second // usb-storage looks at a stick after one second
 	settleTime = 30 * time.Second
+
+	networkTime = 90 * time.Second // for cards, answers and the clock
 )
 
 // step is one program of an unattended start.
@@ -27,24 +31,42 @@ type step struct {
 // programs with arguments, never text for a shell.
 func steps(c cmdline.Config) []step {
 	var out []step
+	run := c.Run
+	if c.Job != "" {
+		run = []string{"run", c.Job}
+	}
 	if c.Images != "" {
 		out = append(out, step{placeCommand(c), "the place of the images"})
 	}
-	for _, argv := range c.Prerun {
-		out = append(out, step{argv, "a command before the job"})
+	if len(c.Preload) > 0 {
+		out = append(out, step{append([]string{"preload"}, c.Preload...), "what was to be unpacked before the job"})
 	}
-	if len(c.Run) > 0 {
-		argv := []string{"menu", "--run", cmdline.Quote(c.Run)}
-		if len(c.Postrun) == 0 && c.Then != "" {
-			argv = append(argv, "--then", c.Then) // the menu shows the result and does it
+	for _, argv := range c.Prerun {
+		out = append(out, step{hook("before", run, argv), "a command before the job"})
+	}
+	if len(run) > 0 {
+		argv := []string{"menu", "--run", cmdline.Quote(run)}
+		switch { // the menu shows the result and does what follows, also what a job file says
+		case len(c.Postrun) > 0:
+			argv = append(argv, "--then", "none")
+		case c.Then != "":
+			argv = append(argv, "--then", c.Then)
 		}
 		out = append(out, step{argv, "the job"})
 	}
 	for _, argv := range c.Postrun {
-		out = append(out, step{argv, "a command after the job"})
+		out = append(out, step{hook("after", run, argv), "a command after the job"})
 	}
 	return out
 }
+
+// hook runs a program of the administrator's.
+func hook(when string, job, argv []string) []string {
+	return append([]string{"hook", "--when", when, "--job", cmdline.Quote(job), "--"}, argv...)
+}
+
+// keepLog puts what the hooks said beside the images and on the stick.
+func keepLog() []string { return []string{"doppel", "logs", "keep", logFolder + "/unattended.log"} }
 
 // unattended is the script for the primary console, or nil. A step that ends
 // badly ends the script: the machine stays on, with the menu.
@@ -56,22 +78,65 @@ func (m *machine) unattended() script {
 	if len(todo) == 0 {
 		return nil
 	}
-	at := -1
+	hooks := len(m.config.Prerun)+len(m.config.Postrun) > 0
+	at, over, failed := -1, false, false
 	return func(last *syscall.WaitStatus, say func(string)) []string {
-		if at < 0 {
-			if len(m.config.Run) > 0 && m.devices != nil {
-				m.devices.settle(quietTime, settleTime)
+		switch {
+		case over: // the log is kept, or cannot be
+			if failed {
+				return nil
 			}
-		} else if last == nil || !last.Exited() || last.ExitStatus() != 0 {
-			say(fmt.Sprintf("%s did not end well (%s): %s\nNothing more is run and the machine stays on.",
-				todo[at].what, ended(last), strings.Join(todo[at].argv, " ")))
+			return m.afterwards(say)
+		case at < 0:
+			m.await()
+		case last == nil || !last.Exited() || last.ExitStatus() != 0:
+			text := fmt.Sprintf("%s did not end well (%s): %s\nNothing more is run and the machine stays on. Logs are in %s.",
+				todo[at].what, ended(last), strings.Join(todo[at].argv, " "), logFolder)
+			say(text)
+			if !slices.Contains(todo[at].argv, "--run") { // the menu has said it better
+				m.outcome("failed: " + text)
+			}
+			over, failed = true, true
+			if hooks {
+				return keepLog()
+			}
 			return nil
 		}
 		if at++; at < len(todo) {
 			m.log.printf("run: %s", cmdline.Quote(todo[at].argv))
+			m.outcome("running: " + cmdline.Quote(todo[at].argv))
 			return todo[at].argv
 		}
+		if at > 0 && !slices.Contains(todo[at-1].argv, "--run") {
+			m.outcome("done: " + cmdline.Quote(todo[at-1].argv))
+		}
+		if over = true; hooks {
+			return keepLog()
+		}
 		return m.afterwards(say)
+	}
+}
+
+// await lets the devices and the network settle that a job may need.
+func (m *machine) await() {
+	if (len(m.config.Run) > 0 || m.config.Job != "") && m.devices != nil {
+		m.devices.settle(quietTime, settleTime)
+	}
+	if m.online == nil {
+		return
+	}
+	select {
+	case <-m.online:
+	case <-time.After(networkTime):
+		m.log.printf("the network is not up yet: the job does not wait longer for it")
+	}
+}
+
+// outcome leaves how the unattended start stands where the menus of other
+// consoles, and of those who come by ssh, find it.
+func (m *machine) outcome(text string) {
+	if err := os.WriteFile(outcomeFile, []byte(text+"\n"), 0o644); err != nil {
+		m.log.printf("%v", err)
 	}
 }
 

@@ -147,6 +147,7 @@ type Outcome struct {
 	Err     error  // it could not be started
 	Stopped bool   // the person stopped it
 	Log     string // file with all it said, "" none
+	Kept    string // where else that is, a sentence; "" nowhere
 }
 
 // OK tells whether the job did all that it was asked for. What a job says of
