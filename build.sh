@@ -50,8 +50,8 @@ test_packages="
 	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
 	makefs mdadm
 	nfs-ganesha nfs-ganesha-vfs nfs-kernel-server nginx-light nilfs-tools ntfs-3g
-	openssh-server
-	partclone parted pigz
+	openssh-client openssh-server
+	partclone parted pigz python3-jsonschema
 	qemu-utils
 	reiserfsprogs rpcbind
 	samba sleuthkit squashfs-tools

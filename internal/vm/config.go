@@ -43,10 +43,11 @@ type Config struct {
 	Disks    []Disk
 	Kernel   string // booted directly, instead of a medium
 	Initrd   string
-	Append   string // kernel command line
-	NIC      bool   // virtio on QEMU's user network
-	OVMF     string // directory of the OVMF files
-	Display  bool   // a window, with the serial line left on a socket
+	Append   string      // kernel command line
+	NIC      bool        // virtio on QEMU's user network
+	Forward  map[int]int // TCP ports of 127.0.0.1 that lead to ports of the machine, with NIC
+	OVMF     string      // directory of the OVMF files
+	Display  bool        // a window, with the serial line left on a socket
 }
 
 func (c Config) args(dir string) ([]string, error) {
@@ -79,11 +80,19 @@ func (c Config) args(dir string) ([]string, error) {
 		args = append(args, "-kernel", c.Kernel, "-initrd", c.Initrd, "-append", c.Append)
 	}
 	if c.NIC {
-		args = append(args, "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=")
+		args = append(args, "-netdev", "user,id=net"+c.forwards(), "-device", "virtio-net-pci,netdev=net,romfile=")
 	} else {
 		args = append(args, "-nic", "none")
 	}
 	return args, nil
+}
+
+func (c Config) forwards() string {
+	var out string
+	for host, guest := range c.Forward {
+		out += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", host, guest)
+	}
+	return out
 }
 
 // firmware gives QEMU a private copy of the variable store.
