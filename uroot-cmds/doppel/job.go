@@ -8,12 +8,15 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"doppel.live/internal/progress"
 )
 
 // job is one save or restore with the folder that its log lies in.
 type job struct {
-	folder string // "" where none could be made
+	folder string   // "" where none could be made
+	lock   *os.File // tells the live system that a job runs, while it is open; nil elsewhere
 	meter  *progress.Meter
 }
 
@@ -27,8 +30,23 @@ func (c *console) newJob(kind, name string) *job {
 			break
 		}
 	}
+	j.lock = holdMachine("/run/doppel/job.lock")
 	c.job = j
 	return j
+}
+
+// holdMachine keeps, as the menu does, the live system from being switched off
+// from another console, and its clock from being set, while a job runs.
+func holdMachine(name string) *os.File {
+	if !live() {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil // it protects from haste, not from harm
+	}
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	return f
 }
 
 // makeFolder makes a new folder below base, with a number behind its name where

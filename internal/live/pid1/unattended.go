@@ -10,6 +10,7 @@ import (
 
 	"doppel.live/internal/live/cmdline"
 	"doppel.live/internal/live/power"
+	"doppel.live/internal/store/remote"
 )
 
 // How long an unattended start waits for its devices.
@@ -135,7 +136,7 @@ func (m *machine) await() {
 // outcome leaves how the unattended start stands where the menus of other
 // consoles, and of those who come by ssh, find it.
 func (m *machine) outcome(text string) {
-	if err := os.WriteFile(outcomeFile, []byte(text+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(outcomeFile, []byte(remote.Scrub(text, m.config.Secrets...)+"\n"), 0o644); err != nil {
 		m.log.printf("%v", err)
 	}
 }

@@ -1,6 +1,7 @@
 // Package sshd lets a person with a known key work at the live system by ssh:
 // a session without a command shows what the server was given for that, the
-// imaging menu, a session with one runs it in a shell. Only root, only keys, a
+// imaging menu, a session with one runs it in a shell, scp and sftp take and
+// bring files. Only root, only keys, a
 // host key that is new at every start. It forwards no ports, no agent and no
 // windows, and knows no passwords.
 //

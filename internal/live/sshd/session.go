@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 )
@@ -46,6 +47,15 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 			s.resize(r.Payload)
 		case "signal":
 			s.signal(r.Payload)
+		case "subsystem":
+			if ok = !started && s.subsystem(r.Payload); ok {
+				started = true
+				if r.WantReply {
+					_ = r.Reply(true, nil)
+				}
+				running.Go(s.files)
+				continue
+			}
 		case "shell", "exec":
 			argv, good := s.command(r)
 			if ok = good && !started; ok {
@@ -63,6 +73,36 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 		}
 	}
 }
+
+// subsystem tells whether the one that is asked for is known: sftp, which scp
+// uses too.
+func (s *session) subsystem(payload []byte) bool {
+	var p struct{ Name string }
+	return ssh.Unmarshal(payload, &p) == nil && p.Name == "sftp"
+}
+
+// files serves the files of the machine.
+func (s *session) files() {
+	defer s.channel.Close()
+	s.server.log("run: sftp")
+	server, err := sftp.NewServer(kept{s.channel})
+	if err == nil {
+		err = server.Serve()
+		server.Close()
+	}
+	var status uint32
+	if err != nil && err != io.EOF {
+		s.server.log("sftp: %v", err)
+		status = 1
+	}
+	_, _ = s.channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
+}
+
+// kept is a channel that somebody else closes: how it ended is told on it.
+type kept struct{ io.ReadWriter }
+
+// Close implements io.Closer.
+func (kept) Close() error { return nil }
 
 // command is the program that a request asks for.
 func (s *session) command(r *ssh.Request) (argv []string, ok bool) {

@@ -167,6 +167,33 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
+// Files go both ways.
+func TestFiles(t *testing.T) {
+	l := newLab(t)
+	if _, err := exec.LookPath("scp"); err != nil {
+		t.Skip("no scp (package openssh-client)")
+	}
+	text := strings.Repeat("a line of a log\n", 100000)
+	from, there, back := filepath.Join(l.dir, "from"), filepath.Join(l.dir, "there"), filepath.Join(l.dir, "back")
+	if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range [][]string{{from, "root@127.0.0.1:" + there}, {"root@127.0.0.1:" + there, back}} {
+		args := l.client("known").Args[1:]
+		for i, a := range args {
+			if a == "-p" {
+				args[i] = "-P"
+			}
+		}
+		if out, err := exec.Command("scp", append(append([]string{"-s", "-q"}, args...), way...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if b, err := os.ReadFile(back); err != nil || string(b) != text {
+		t.Errorf("%d bytes came back, %v", len(b), err)
+	}
+}
+
 // quoted makes words that a shell gives back.
 func quoted(words []string) []string {
 	var out []string
