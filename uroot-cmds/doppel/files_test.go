@@ -61,6 +61,7 @@ func TestImageFolderIsNoTarget(t *testing.T) {
 	if err := os.Mkdir("images/photos", 0o755); err != nil {
 		t.Fatal(err)
 	}
+	l.random("images/photos/beach", 1000, 0, 1000) // an empty one is what a killed save may leave
 	l.expect(refused, "that is no image: choose another name", "save", "source.img", "photos")
 	l.expect(done, "(unknown ext4 swap)", "images")
 }
