@@ -42,6 +42,7 @@ test_packages="
 	apfsprogs
 	b3sum btrfs-progs bzip2
 	clonezilla cpio cryptsetup-bin
+	dnsmasq-base
 	exfat-fuse exfatprogs
 	f2fs-tools
 	gcc gddrescue genisoimage grub-common
@@ -49,7 +50,7 @@ test_packages="
 	kmod
 	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
 	makefs mdadm
-	nfs-ganesha nfs-ganesha-vfs nfs-kernel-server nginx-light nilfs-tools ntfs-3g
+	nfs-ganesha nfs-ganesha-vfs nfs-kernel-server nginx-light nilfs-tools node-spdx-exceptions node-spdx-license-ids ntfs-3g
 	openssh-client openssh-server
 	partclone parted pigz python3-jsonschema
 	qemu-utils

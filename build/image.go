@@ -9,6 +9,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"doppel.live/build/debian"
@@ -82,9 +83,25 @@ func (b *builder) build(p *parts, id string) error {
 	if err != nil {
 		return err
 	}
+	var documents []named
+	err = step("documents", func() (err error) {
+		documents, err = b.documents(t, p.all(), id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	var size int64
 	err = step("disc", func() (err error) {
-		size, err = b.disc(t, p.all(), id)
+		size, err = b.disc(t, documents, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var served []string
+	err = step("netboot", func() (err error) {
+		served, err = b.netboot(t, documents)
 		return err
 	})
 	if err != nil {
@@ -100,18 +117,45 @@ func (b *builder) build(p *parts, id string) error {
 	if size > maxImage {
 		return fmt.Errorf("%s has %.1f MB, more than %.0f", imageFile, float64(size)/1e6, maxImage/1e6)
 	}
-	return b.finish(p.all(), id)
+	return b.finish(documents, id, served)
 }
 
-// finish writes what tells about the build.
-func (b *builder) finish(list []*debian.Package, id string) error {
-	if err := os.WriteFile(filepath.Join(b.out, lockFile), lock(list), 0o644); err != nil {
-		return err
+// documents are what tells about the contents, in doc/ of the disc and of the
+// folder for servers: the packages, in a line each and as SPDX, and the texts
+// of the licences.
+func (b *builder) documents(t *trees, list []*debian.Package, id string) ([]named, error) {
+	modules, err := b.modules()
+	if err != nil {
+		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(b.out, idFile), []byte(id+"\n"), 0o644); err != nil {
-		return err
+	copyrights, err := t.copyrights(list)
+	if err != nil {
+		return nil, err
 	}
-	return writeSums(b.out, imageFile, stickFile, hostFile, kernelFile, initrdFile, lockFile, idFile)
+	bill, err := b.bill(list, copyrights, modules, id)
+	if err != nil {
+		return nil, err
+	}
+	licences, err := b.licences(copyrights, modules)
+	if err != nil {
+		return nil, err
+	}
+	return []named{
+		{"doc/" + billFile, bill},
+		{"doc/packages.txt", lock(list)},
+		{"doc/" + licencesFile, licences},
+	}, nil
+}
+
+// finish writes what tells about the build, and sums of everything.
+func (b *builder) finish(documents []named, id string, served []string) error {
+	for _, f := range []named{{billFile, documents[0].data}, {lockFile, documents[1].data}, {idFile, []byte(id + "\n")}} {
+		if err := os.WriteFile(filepath.Join(b.out, f.path), f.data, 0o644); err != nil {
+			return err
+		}
+	}
+	names := []string{imageFile, stickFile, hostFile, kernelFile, initrdFile, billFile, lockFile, idFile}
+	return writeSums(b.out, append(names, served...)...)
 }
 
 // upToDate reports whether out/ holds a build of this name, whole.
@@ -158,7 +202,7 @@ func copyFile(to, from string) error {
 }
 
 // disc writes out/doppel.iso and returns its size in bytes.
-func (b *builder) disc(t *trees, list []*debian.Package, id string) (int64, error) {
+func (b *builder) disc(t *trees, documents []named, id string) (int64, error) {
 	l, err := readLoaders(t.boot, id)
 	if err != nil {
 		return 0, err
@@ -171,10 +215,6 @@ func (b *builder) disc(t *trees, list []*debian.Package, id string) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	licences, err := b.licences(t)
-	if err != nil {
-		return 0, err
-	}
 	disc := iso.New(iso.Options{
 		VolumeID:    "DOPPEL",
 		VolumeSetID: "DOPPEL-" + id,
@@ -182,10 +222,7 @@ func (b *builder) disc(t *trees, list []*debian.Package, id string) (int64, erro
 		Time:        b.time,
 		Boot:        &iso.Boot{Image: biosImage, MBR: l.mbr, ESP: iso.Bytes(esp), ESPSize: espSize},
 	})
-	for _, f := range append(append(l.disc, l.efi...),
-		named{"README.txt", discReadme},
-		named{"doc/packages.txt", lock(list)},
-		named{"doc/licences.tar.zst", licences}) {
+	for _, f := range slices.Concat(l.disc, l.efi, documents, []named{{"README.txt", discReadme}}) {
 		if err := disc.AddBytes(f.path, f.data); err != nil {
 			return 0, err
 		}

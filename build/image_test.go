@@ -37,7 +37,7 @@ func TestSameInputsSameBytes(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, name := range []string{idFile, lockFile, hostFile, initrdFile, imageFile} {
+	for _, name := range []string{idFile, lockFile, billFile, hostFile, initrdFile, imageFile, netbootDir + "/" + sumsFile} {
 		one, err := sum(filepath.Join(source, "out", name))
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 func TestGrubScripts(t *testing.T) {
 	check := tool(t, "grub-script-check")
-	for name, script := range map[string]string{"grub.cfg": grubConfig, "esp.cfg": string(espGrubConfig("id"))} {
+	for name, script := range map[string]string{"grub.cfg": grubConfig, "esp.cfg": string(espGrubConfig("id")), "netboot/grub.cfg": string(netGrubConfig())} {
 		if out, err := exec.Command(check, write(t, []byte(script))).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
@@ -40,8 +40,10 @@ func TestGrubMenu(t *testing.T) {
 		t.Fatal("the imaging menu is not the first entry and the default")
 	}
 	for line := range strings.Lines(grubConfig) {
-		if strings.HasPrefix(strings.TrimSpace(line), "linux /boot/vmlinuz") && !strings.Contains(line, "$args") {
-			t.Errorf("a kernel without the arguments of all: %s", line)
+		for _, all := range []string{"$args ", " $own \"$job\"\n"} {
+			if strings.HasPrefix(strings.TrimSpace(line), "linux $folder/vmlinuz") && !strings.Contains(line, all) {
+				t.Errorf("a kernel without the arguments of all: %s", line)
+			}
 		}
 	}
 	if !strings.Contains(grubConfig, "rootfstype=ramfs") {

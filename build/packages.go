@@ -11,12 +11,13 @@ import (
 )
 
 // bootPackages hold the boot loaders: shim and GRUB, signed, for UEFI; GRUB's
-// prebuilt parts for BIOS; the memory test.
+// prebuilt parts for BIOS; iPXE for the network; the memory test.
 func bootPackages() []string {
 	return []string{
 		"grub-efi-amd64-signed",
 		"grub-pc-bin",
 		"grub-rescue-pc",
+		"ipxe",
 		"memtest86+",
 		"shim-helpers-amd64-signed",
 		"shim-signed",

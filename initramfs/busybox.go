@@ -32,12 +32,18 @@ func ours(source string) ([]string, error) {
 	return names, nil
 }
 
-// addBusybox builds all commands as one program, /bbin/bb, in the directory
-// tmp, and puts it into a with a link for each command.
-func addBusybox(a archive, o Options, tmp string) error {
-	own, err := ours(o.Source)
+// CommandPackages returns the import paths of everything that is linked into
+// the commands' one program: u-root's commands, our own, and the frame that
+// gobusybox puts around them.
+func CommandPackages(source string) ([]string, error) {
+	packages, err := commandPackages(source)
+	return append(packages, "github.com/u-root/gobusybox/src/pkg/bb/bbmain"), err
+}
+
+func commandPackages(source string) ([]string, error) {
+	own, err := ours(source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var packages []string
 	for _, c := range commandList {
@@ -45,6 +51,16 @@ func addBusybox(a archive, o Options, tmp string) error {
 	}
 	for _, c := range own {
 		packages = append(packages, "doppel.live/uroot-cmds/"+c)
+	}
+	return packages, nil
+}
+
+// addBusybox builds all commands as one program, /bbin/bb, in the directory
+// tmp, and puts it into a with a link for each command.
+func addBusybox(a archive, o Options, tmp string) error {
+	packages, err := commandPackages(o.Source)
+	if err != nil {
+		return err
 	}
 	binary := filepath.Join(tmp, "bb")
 	if err := buildBusybox(o, filepath.Join(tmp, "gopath"), binary, packages); err != nil {

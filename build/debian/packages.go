@@ -31,6 +31,18 @@ type Package struct {
 // String returns what a lock file says of the package.
 func (p *Package) String() string { return p.Name + "=" + p.Version + "=" + p.SHA256 }
 
+// SourcePackage returns name and version of what the package was built from.
+func (p *Package) SourcePackage() (name, version string) {
+	name, version, found := strings.Cut(p.Source, " ")
+	if version = strings.Trim(version, "()"); !found {
+		version = p.Version
+	}
+	if name == "" {
+		name = p.Name
+	}
+	return name, version
+}
+
 // File returns the name that apt gives to the downloaded package.
 func (p *Package) File() string {
 	return p.Name + "_" + strings.ReplaceAll(p.Version, ":", "%3a") + "_" + p.Architecture + ".deb"

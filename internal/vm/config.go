@@ -20,11 +20,23 @@ const (
 
 func (f Firmware) String() string { return [...]string{"BIOS", "UEFI", "Secure Boot"}[f] }
 
+// NetBoot is how the firmware starts from the network card.
+type NetBoot int
+
+// The ways: not at all, by PXE (the card's own iPXE on BIOS machines), by UEFI
+// HTTP boot. UEFI firmware that does one leaves out the other and IPv6: it
+// would wait a minute for each.
+const (
+	NoNetBoot NetBoot = iota
+	PXE
+	HTTP
+)
+
 // Disk is one disk of a machine.
 type Disk struct {
 	Path     string
 	ID       string // for Unplug; "" where that is not wanted
-	Bus      string // virtio (default), ahci, nvme, usb, scsi
+	Bus      string // virtio (default), ahci, nvme, usb, scsi, sd (one only, of a power of two bytes, without Serial)
 	Serial   string
 	ReadOnly bool
 	Snapshot bool // writes are thrown away
@@ -46,8 +58,13 @@ type Config struct {
 	Append   string      // kernel command line
 	NIC      bool        // virtio on QEMU's user network
 	Forward  map[int]int // TCP ports of 127.0.0.1 that lead to ports of the machine, with NIC
-	OVMF     string      // directory of the OVMF files
-	Display  bool        // a window, with the serial line left on a socket
+	Tap      string      // name of a tap interface: virtio on that, in place of NIC
+	NetBoot  NetBoot
+	OVMF     string // directory of the OVMF files
+	Display  bool   // a window, with the serial line left on a socket
+
+	// USBKeyboard is the only keyboard of the machine, which has no PS/2.
+	USBKeyboard bool
 }
 
 func (c Config) args(dir string) ([]string, error) {
@@ -79,12 +96,30 @@ func (c Config) args(dir string) ([]string, error) {
 	if c.Kernel != "" {
 		args = append(args, "-kernel", c.Kernel, "-initrd", c.Initrd, "-append", c.Append)
 	}
-	if c.NIC {
-		args = append(args, "-netdev", "user,id=net"+c.forwards(), "-device", "virtio-net-pci,netdev=net,romfile=")
-	} else {
-		args = append(args, "-nic", "none")
+	if c.USBKeyboard {
+		args = append(args, "-machine", "i8042=off", "-device", "usb-kbd,bus=usb.0")
 	}
-	return args, nil
+	return append(args, c.network()...), nil
+}
+
+func (c Config) network() []string {
+	if !c.NIC && c.Tap == "" {
+		return []string{"-nic", "none"}
+	}
+	back, card := "user,id=net"+c.forwards(), "virtio-net-pci,netdev=net"
+	if c.Tap != "" {
+		back = "tap,id=net,script=no,downscript=no,ifname=" + c.Tap
+	}
+	if c.NetBoot == NoNetBoot || c.Firmware != BIOS {
+		card += ",romfile=" // the firmware's own driver, or none
+	}
+	if c.NetBoot == NoNetBoot {
+		return []string{"-netdev", back, "-device", card}
+	}
+	other := map[NetBoot]string{PXE: "HTTP", HTTP: "PXE"}[c.NetBoot]
+	return []string{"-netdev", back, "-device", card + ",bootindex=0",
+		"-fw_cfg", "name=opt/org.tianocore/IPv4" + other + "Support,string=n",
+		"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"}
 }
 
 func (c Config) forwards() string {
@@ -128,7 +163,7 @@ func (d Disk) args(i int) []string {
 		drive += ",snapshot=on"
 	}
 	device := map[string]string{
-		"": "virtio-blk-pci", "virtio": "virtio-blk-pci", "ahci": "ide-hd", "nvme": "nvme", "usb": "usb-storage,bus=usb.0", "scsi": "scsi-hd,bus=scsi.0",
+		"": "virtio-blk-pci", "virtio": "virtio-blk-pci", "ahci": "ide-hd", "nvme": "nvme", "usb": "usb-storage,bus=usb.0", "scsi": "scsi-hd,bus=scsi.0", "sd": "sd-card,bus=sd-bus",
 	}[d.Bus]
 	if d.Bus == "ahci" {
 		device += fmt.Sprintf(",bus=ide.%d", i+1) // ide.0 has the CD
@@ -139,6 +174,9 @@ func (d Disk) args(i int) []string {
 	}
 	if d.Boot {
 		device += ",bootindex=0"
+	}
+	if d.Bus == "sd" {
+		return []string{"-device", "sdhci-pci", "-drive", drive, "-device", device}
 	}
 	return []string{"-drive", drive, "-device", device}
 }
