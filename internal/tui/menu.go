@@ -24,6 +24,7 @@ type Menu struct {
 	LogDir   string        // takes one file for every job
 	Busy     *Busy         // tells whether a job runs in another menu
 	Notes    string        // of the start, shown on the main page
+	ToRAM    bool          // the medium that was started from is left alone
 	News     func() []Line // what else is to be known there now; nil is nothing
 	// KeepLogs puts the log of each job beside the images too.
 	KeepLogs bool
@@ -56,6 +57,9 @@ func (m *Menu) Main() error {
 		}
 		if m.News != nil {
 			page.Body = append(page.Body, m.News()...)
+		}
+		if m.ToRAM {
+			page.Body = append(page.Body, Line{Tone: Good, Text: t.TakeOut})
 		}
 		expert := t.Expert.Off
 		if m.expert {

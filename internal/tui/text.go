@@ -33,6 +33,7 @@ type Text struct {
 
 	USB usbText
 
+	TakeOut   string   // on the main page after a start to RAM
 	MainNotes []string // one for every item of the main page
 
 	// Heads of tables.
@@ -119,7 +120,7 @@ func (t *Text) englishFrame() {
 }
 
 func (t *Text) englishPages() {
-	t.Main = PageText{"What would you like to do?", "", "This is the start. Save copies a disk, or some of its partitions, into an image. Restore writes an image back onto a disk. Clone copies one disk to others. Check reads a whole image and says whether it can be restored.\n\nImages need a place to lie in: a second disk, a stick, or a server in the network. Expert mode shows every option of a job before its plan. Nothing is ever written to any disk before you have seen what will be written and have agreed.\n\nWith Ctrl-L the screen is drawn anew."}
+	t.Main = PageText{"What would you like to do?", "", "This is the start. Save copies a disk, or some of its partitions, into an image. Restore writes an image back onto a disk. Clone copies one disk to others. Check reads a whole image and says whether it can be restored.\n\nImages need a place to lie in: a second disk, a stick, or a server in the network. Expert mode shows every option of a job before its plan. Nothing is ever written to any disk before you have seen what will be written and have agreed.\n\nAll of this system is in memory: the medium that it was started from can be taken out, unless your images lie on it.\n\nWith Ctrl-L the screen is drawn anew."}
 	t.Save = PageText{"Save: which disk?", "The disk is only read.", "Choose the disk to be saved. You can save all of it or only some of its partitions; the next page asks. If you are not sure which one it is, compare model, serial number and size with the label on the drive."}
 	t.Parts = PageText{"Save: which partitions of %s?", "Mark what belongs into the image.", "Whole disk saves the partition table, the boot areas and every partition: what you need to bring the machine back on an empty disk. With chosen partitions the image holds only those."}
 	t.Name = PageText{"Save: what shall the image be called?", "Letters, digits, dot, hyphen and underscore.", "The image becomes a folder of this name in the place for images. Choose something that you will still know next year, such as the name of the machine and the date."}
@@ -175,6 +176,7 @@ func (t *Text) englishHelpers() {
 	t.ItemWholeImage = "The whole image"
 	t.ItemStart, t.ItemGoOn, t.ItemStop = "Start", "Go on", "Stop the job"
 	t.ItemYes, t.ItemNo, t.ItemStay = "Yes", "No", "Stay in the menu"
+	t.TakeOut = "The whole system is in memory: the medium can be taken out."
 	t.MainNotes = []string{
 		"Copies a disk, or some of its partitions, into an image.",
 		"Saves what can still be read of a disk, and names the files that are damaged.",

@@ -45,6 +45,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"doppel.live/internal/live/place"
 	"doppel.live/internal/tui"
 	"doppel.live/internal/tui/job"
 	"doppel.live/internal/tui/line"
@@ -125,6 +126,9 @@ func run(args []string) int {
 		News:     news,
 		KeepLogs: true,
 		Outcome:  tellOutcome,
+	}
+	if _, err := os.Stat(place.ToRAM); err == nil {
+		menu.ToRAM = true
 	}
 	if text, err := os.ReadFile(notes); err == nil {
 		menu.Notes = strings.TrimSpace(string(text))

@@ -65,6 +65,8 @@ func TestParse(t *testing.T) {
 			Config{Consoles: []string{"ttyS1", "tty1"}, Keymap: "de", IP: []string{"dhcp", "eth1:10.0.0.2:255.0.0.0"}}},
 		{"stop", "doppel.init=stop", Config{Stop: true}},
 		{"of the boot menu", "doppel.medium=hd0", Config{Medium: "hd0"}},
+		{"to RAM", "doppel.toram=yes", Config{ToRAM: true}},
+		{"to RAM as Clonezilla says it", "toram=live,syslinux,filesystem.squashfs", Config{ToRAM: true}},
 		{"restoredisk", `ocs_live_run="ocs-sr -g auto -e1 auto -e2 -r -j2 -scr -p reboot restoredisk lab sda" ocs_live_batch="yes"`,
 			Config{Run: []string{"restore", "lab", "sda", "--yes"}, Then: ThenReboot}},
 		{"not batch", `ocs_live_run="ocs-sr -p true restoredisk lab sda" ocs_live_batch=no`, Config{Run: []string{"restore", "lab", "sda"}, Then: ThenMenu}},

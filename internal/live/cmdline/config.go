@@ -42,6 +42,7 @@ type Config struct {
 	Hostname string     // "" = doppel, or what DHCP is told
 	SSH      []string   // public keys or references to files of them; none: nobody comes in by ssh
 	Preload  []string   // archives of the administrator's to unpack below /opt, by reference
+	ToRAM    bool       // leave the boot medium alone, so that it can be taken out
 	Stop     bool       // say that init was reached and stop: for measuring
 	Notes    []Note     // what was not understood, in the order of the line
 }
@@ -85,6 +86,8 @@ func (p *parser) take(x Param) {
 	switch {
 	case strings.HasPrefix(x.Key, "doppel."):
 		p.doppel(strings.TrimPrefix(x.Key, "doppel."), x)
+	case x.Key == "toram":
+		p.ToRAM = true
 	case x.Key == "ip":
 		p.IP = append(p.IP, x.Value)
 	case slices.Contains([]string{"bond", "vlan", "ifname", "nameserver", "rd.route", "BOOTIF"}, x.Key):
@@ -135,6 +138,8 @@ func (p *parser) doppel(name string, x Param) {
 		p.Keymap = x.Value
 	case "medium":
 		p.Medium = x.Value
+	case "toram":
+		p.ToRAM = x.Value != "no"
 	case "init":
 		if p.Stop = x.Value == "stop"; !p.Stop {
 			p.note(x.Key, "knows only the value stop, not %q", x.Value)

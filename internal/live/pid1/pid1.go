@@ -12,6 +12,7 @@ import (
 
 	"doppel.live/internal/live/cmdline"
 	"doppel.live/internal/live/looking"
+	"doppel.live/internal/live/place"
 	"doppel.live/internal/live/power"
 	"doppel.live/internal/live/uevent"
 	"golang.org/x/sys/unix"
@@ -65,6 +66,11 @@ func (m *machine) prepare() {
 	m.log.printf("init reached at %s", uptime())
 	for _, n := range m.config.Notes {
 		m.log.printf("not understood: %v", n)
+	}
+	if m.config.ToRAM {
+		if err := os.WriteFile(place.ToRAM, nil, 0o644); err != nil {
+			m.log.printf("to RAM: %v", err)
+		}
 	}
 	writeNotes(m.config.Notes)
 	if m.config.Hostname != "" {

@@ -29,7 +29,7 @@ const firstDisc = 0x60
 // it comes. Nothing that goes wrong there keeps the menu from coming; a stick
 // that shows up later is a place for images then.
 func (m *machine) stick() {
-	if !maybeStick(m.config.Medium) {
+	if m.config.ToRAM || !maybeStick(m.config.Medium) {
 		return
 	}
 	defer func() {

@@ -22,10 +22,19 @@ func (s System) List() ([]Place, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.toRAM() {
+		list = slices.DeleteFunc(list, func(p Place) bool { return p.BootMedium })
+	}
 	if p, err := s.Status(); err == nil && p != nil && remote.Is(p.Spec) {
 		list = append([]Place{*p}, list...)
 	}
 	return list, nil
+}
+
+// toRAM tells whether the boot medium is to be left alone.
+func (s System) toRAM() bool {
+	_, err := os.Stat(s.path(ToRAM))
+	return err == nil
 }
 
 // disks gives the places on disks.

@@ -56,6 +56,10 @@ func (s System) local(spec string) (Place, error) {
 	if err != nil {
 		return Place{}, err
 	}
+	if p.BootMedium && s.toRAM() {
+		return Place{}, &Error{What: "the medium that was started from is left alone: this is a start to RAM",
+			Next: "Choose another place, or start the machine without \"to RAM\"."}
+	}
 	if p.Problem != "" {
 		return Place{}, &Error{What: p.Problem, Next: "Choose another place."}
 	}

@@ -22,6 +22,10 @@ const Dir = "/images"
 // Boot is the spec of the medium that the live system was started from.
 const Boot = "boot"
 
+// ToRAM is the file that stands where the start was one to RAM: the medium that
+// was started from is no place then, so that it can be taken out at any time.
+const ToRAM = "/run/doppel/toram"
+
 // Place is a file system that may hold images.
 type Place struct {
 	Spec       string `json:"spec"` // what Use takes: /dev/sdb1, boot, or a URL without a secret

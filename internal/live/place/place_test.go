@@ -144,6 +144,27 @@ func TestList(t *testing.T) {
 	}
 }
 
+// After a start to RAM the boot medium, a partition of it among the rest, is no
+// place; a file on it can still be read.
+func TestToRAM(t *testing.T) {
+	s, root := machine(t)
+	fake{t, root}.write(ToRAM, "")
+	list, err := s.List()
+	if err != nil || len(list) != 3 {
+		t.Errorf("%d places, want sdb1, sdb10, vda: %v", len(list), err)
+	}
+	for _, spec := range []string{Boot, root + "/dev/sda1", "LABEL=STICK"} {
+		_, err := s.Use(t.Context(), spec, remote.Credentials{})
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(e.What, "left alone") || e.Missing || e.Next == "" {
+			t.Errorf("%s: %#v", spec, err)
+		}
+	}
+	if all, err := s.disks(); err != nil || len(all) != 6 {
+		t.Errorf("%d disks to read files from: %v", len(all), err)
+	}
+}
+
 func TestFind(t *testing.T) {
 	list := []Place{{Spec: "/dev/sdb1", Label: "IMAGES", UUID: "AB-12"}, {Spec: "/dev/sdc1", Label: "X"}, {Spec: "/dev/sdd1", Label: "X"}, {Spec: Boot}, {Spec: Boot}}
 	for spec, want := range map[string]string{"/dev/sdb1": "/dev/sdb1", "sdb1": "/dev/sdb1", "LABEL=IMAGES": "/dev/sdb1", "UUID=ab-12": "/dev/sdb1", "boot": Boot} {

@@ -115,3 +115,33 @@ func TestMenu(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// After a start to RAM the first page says so.
+func TestTakeOut(t *testing.T) {
+	text := tui.English()
+	for _, toRAM := range []bool{false, true} {
+		d := &firstPage{}
+		m := tui.Menu{Dialogue: d, Runner: &machine{}, Text: text, Now: time.Now, ToRAM: toRAM}
+		if err := m.Main(); !errors.Is(err, tui.ErrClosed) {
+			t.Fatal(err)
+		}
+		said := slices.ContainsFunc(d.page.Body, func(l tui.Line) bool { return l.Text == text.TakeOut })
+		if said != toRAM {
+			t.Errorf("to RAM %v: the page says %v", toRAM, d.page.Body)
+		}
+	}
+}
+
+// firstPage keeps the first page and goes away.
+type firstPage struct{ page tui.Page }
+
+func (d *firstPage) Choose(p tui.Page) ([]int, error) {
+	d.page = p
+	return nil, tui.ErrClosed
+}
+func (d *firstPage) Ask(tui.Question) (string, error) { return "", tui.ErrClosed }
+func (d *firstPage) Watch(w tui.Work) error {
+	w.Run(context.Background(), func(tui.Progress) {})
+	return nil
+}
+func (d *firstPage) Lend(string, func()) error { return nil }
