@@ -9,6 +9,9 @@ import (
 	"doppel.live/internal/vm"
 )
 
+// least is the memory that the README says is enough, in MiB.
+const least = 768
+
 // Every way to start the image reaches the menu, on the serial terminal and on
 // the graphical console.
 func TestBoots(t *testing.T) {
@@ -21,11 +24,13 @@ func TestBoots(t *testing.T) {
 		{"BIOS from CD", vm.BIOS, false},
 		{"BIOS from stick", vm.BIOS, true},
 		{"UEFI from CD", vm.UEFI, false},
+		{"UEFI from stick", vm.UEFI, true},
+		{"Secure Boot from CD", vm.SecureBoot, false},
 		{"Secure Boot from stick", vm.SecureBoot, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			config := vm.Config{Firmware: test.firmware, OVMF: l.ovmf, NIC: true}
+			config := vm.Config{Firmware: test.firmware, OVMF: l.ovmf, NIC: true, Memory: least}
 			if test.stick {
 				config.Disks = []vm.Disk{{Path: l.iso, Bus: "usb", Serial: "STICK-0001", Snapshot: true, Boot: true}}
 			} else {

@@ -139,18 +139,41 @@ func start(t *testing.T, c vm.Config, limit time.Duration) *console {
 // it is started once more.
 func startToMenu(t *testing.T, c vm.Config, limit time.Duration) *console {
 	t.Helper()
+	return startEntry(t, c, limit, "", "")
+}
+
+// startEntry is startToMenu by another entry of the boot menu: these keys are
+// pressed when it shows that text.
+func startEntry(t *testing.T, c vm.Config, limit time.Duration, entry, keys string) *console {
+	t.Helper()
 	first := start(t, c, limit)
 	ctx, cancel := context.WithTimeout(first.ctx, 150*time.Second)
 	defer cancel()
-	_, err := first.WaitScreen(ctx, menu)
+	err := first.bootEntry(ctx, entry, keys)
+	if err == nil {
+		_, err = first.WaitScreen(ctx, menu)
+	}
 	if err == nil {
 		return first
 	}
 	t.Logf("no menu, started once more: %v", err)
 	first.Close()
 	second := start(t, c, limit)
+	if err := second.bootEntry(second.ctx, entry, keys); err != nil {
+		second.fail(err)
+	}
 	second.seeWithin(4*time.Minute, menu)
 	return second
+}
+
+func (c *console) bootEntry(ctx context.Context, entry, keys string) error {
+	if entry == "" {
+		return nil
+	}
+	if _, err := c.WaitScreen(ctx, entry); err != nil {
+		return err
+	}
+	return c.Type(keys)
 }
 
 // see waits until the serial terminal shows the expression: a minute or two,
