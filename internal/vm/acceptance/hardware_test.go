@@ -20,10 +20,14 @@ func TestHardware(t *testing.T) {
 	t.Parallel()
 	config := vm.Config{CD: l.iso, Memory: least, USBKeyboard: true}
 	for _, bus := range []string{"ahci", "nvme", "virtio", "scsi", "usb", "sd"} {
-		config.Disks = append(config.Disks, vm.Disk{Path: empty(t, bus, 64<<20), Bus: bus, Serial: "ON-" + strings.ToUpper(bus)})
+		disk := vm.Disk{Path: empty(t, bus, 64<<20), Bus: bus, Serial: "ON-" + strings.ToUpper(bus)}
+		if bus == "sd" {
+			disk.Serial = "" // the card has one of its own
+		}
+		config.Disks = append(config.Disks, disk)
 	}
 	const down = "\x0e" // Ctrl-N
-	c := startEntry(t, config, 8*time.Minute, "Imaging menu, to RAM: take the medium out", down+"\r")
+	c := startEntry(t, config, 8*time.Minute, 150*time.Second, "Imaging menu, to RAM: take the medium out", down+"\r")
 	c.see("The whole system is in memory: the medium can be taken out.")
 
 	// on the second console there is a shell; what is typed there comes by the keyboard

@@ -139,15 +139,15 @@ func start(t *testing.T, c vm.Config, limit time.Duration) *console {
 // it is started once more.
 func startToMenu(t *testing.T, c vm.Config, limit time.Duration) *console {
 	t.Helper()
-	return startEntry(t, c, limit, "", "")
+	return startEntry(t, c, limit, 150*time.Second, "", "")
 }
 
 // startEntry is startToMenu by another entry of the boot menu: these keys are
-// pressed when it shows that text.
-func startEntry(t *testing.T, c vm.Config, limit time.Duration, entry, keys string) *console {
+// pressed when it shows that text. The first start is given up after a time.
+func startEntry(t *testing.T, c vm.Config, limit, patience time.Duration, entry, keys string) *console {
 	t.Helper()
 	first := start(t, c, limit)
-	ctx, cancel := context.WithTimeout(first.ctx, 150*time.Second)
+	ctx, cancel := context.WithTimeout(first.ctx, patience)
 	defer cancel()
 	err := first.bootEntry(ctx, entry, keys)
 	if err == nil {
@@ -162,7 +162,7 @@ func startEntry(t *testing.T, c vm.Config, limit time.Duration, entry, keys stri
 	if err := second.bootEntry(second.ctx, entry, keys); err != nil {
 		second.fail(err)
 	}
-	second.seeWithin(4*time.Minute, menu)
+	second.seeWithin(max(4*time.Minute, patience), menu)
 	return second
 }
 
