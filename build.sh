@@ -46,6 +46,7 @@ test_packages="
 	exfat-fuse exfatprogs
 	f2fs-tools
 	gcc gddrescue genisoimage grub-common
+	iproute2
 	jfsutils
 	kmod
 	libc6-dev libfsapfs-utils lrzip lvm2 lz4 lzip lzop
