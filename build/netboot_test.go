@@ -54,7 +54,7 @@ func TestIPXEMenu(t *testing.T) {
 	}
 	// the kernel's arguments are those of GRUB's menu
 	for _, set := range []string{"rootfstype=ramfs quiet", "console=ttyS0,115200 console=tty0", "console=tty0 console=ttyS0,115200"} {
-		if !strings.Contains(menu, set+"\n") || !strings.Contains(grubConfig, `"`+set+`"`) {
+		if !strings.Contains(menu, set+"\n") || !strings.Contains(grubConfig, `"`+set) {
 			t.Errorf("%s is not in both menus", set)
 		}
 	}
