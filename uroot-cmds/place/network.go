@@ -18,8 +18,8 @@ import (
 const networkWait = 20 * time.Second
 
 // bringUp sees to it that this machine has an address: by the command network,
-// which keeps the lease, unless ip= on the kernel command line has brought it
-// up or is about to.
+// which keeps the lease, unless ip= and the like on the kernel command line
+// have brought it up or are about to.
 func bringUp(ctx context.Context) error {
 	if hasAddress() {
 		return nil
@@ -28,8 +28,10 @@ func bringUp(ctx context.Context) error {
 	if end, ok := ctx.Deadline(); ok {
 		wait = max(wait, time.Until(end))
 	}
-	if line, err := os.ReadFile("/proc/cmdline"); err == nil && len(cmdline.Parse(string(line)).IP) > 0 {
-		return awaitAddress(wait)
+	if line, err := os.ReadFile("/proc/cmdline"); err == nil {
+		if c := cmdline.Parse(string(line)); len(c.IP)+len(c.Links) > 0 {
+			return awaitAddress(wait)
+		}
 	}
 	cmd := exec.Command("network", "up", "--wait", wait.Round(time.Second).String())
 	var said bytes.Buffer

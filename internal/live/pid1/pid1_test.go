@@ -144,8 +144,8 @@ func TestSteps(t *testing.T) {
 		{"job", cmdline.Config{Run: run, Then: "poweroff"}, `menu --run 'restore '\''lab pc'\'' serial:X' --then poweroff`},
 		{"place only", cmdline.Config{Images: "LABEL=X"}, "place use LABEL=X --wait 30s"},
 		{"with credentials", cmdline.Config{Images: "smb://a@b/c", Credentials: "boot:c.json", Password: remote.NewSecret("hush")},
-			"place use smb://a@b/c --wait 30s --credentials boot:c.json"},
-		{"with a password", cmdline.Parse("doppel.images=smb://a:hush@b/c"), "place use smb://a@b/c --wait 30s --credentials /run/doppel/credentials.json"},
+			"place use smb://a@b/c --wait 90s --credentials boot:c.json"},
+		{"with a password", cmdline.Parse("doppel.images=smb://a:hush@b/c"), "place use smb://a@b/c --wait 90s --credentials /run/doppel/credentials.json"},
 		{"all", cmdline.Config{Images: "boot", Preload: []string{"x", "y"}, Prerun: [][]string{{"a"}, {"b", "c d"}}, Run: run, Postrun: [][]string{{"e"}}, Then: "reboot"},
 			`place use boot --wait 30s | preload x y | hook --when before --job 'restore '\''lab pc'\'' serial:X' -- a | ` +
 				`hook --when before --job 'restore '\''lab pc'\'' serial:X' -- b 'c d' | menu --run 'restore '\''lab pc'\'' serial:X' --then none | ` +

@@ -50,7 +50,11 @@ func writeCredentials(file string, password remote.Secret) error {
 
 // placeCommand is what makes the place of the images usable.
 func placeCommand(c cmdline.Config) []string {
-	argv := []string{"place", "use", c.Images, "--wait", placeWait}
+	wait := placeWait
+	if remote.Is(c.Images) {
+		wait = serverWait
+	}
+	argv := []string{"place", "use", c.Images, "--wait", wait}
 	switch {
 	case c.Credentials != "":
 		argv = append(argv, "--credentials", c.Credentials)

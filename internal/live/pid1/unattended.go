@@ -15,7 +15,8 @@ import (
 
 // How long an unattended start waits for its devices.
 const (
-	placeWait  = "30s"           // for the place of the images, its network and its server
+	placeWait  = "30s"           // for a disk with the images, by events
+	serverWait = "90s"           // for a network and a server; some switches let nothing through in the first minute
 	quietTime  = 2 * time.Second // usb-storage looks at a stick after one second
 	settleTime = 30 * time.Second
 

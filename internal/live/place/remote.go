@@ -28,6 +28,7 @@ func (s System) useRemote(ctx context.Context, spec string, cred remote.Credenti
 	if err != nil {
 		return Chosen{}, err
 	}
+	s.loadDriver(l.Scheme)
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	if l.Scheme != remote.NFS && l.Scheme != remote.SMB {
@@ -77,6 +78,7 @@ func (s System) Test(ctx context.Context, spec string, cred remote.Credentials) 
 	if err != nil {
 		return Chosen{}, err
 	}
+	s.loadDriver(l.Scheme)
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	if l.Scheme != remote.NFS && l.Scheme != remote.SMB {
@@ -87,6 +89,21 @@ func (s System) Test(ctx context.Context, spec string, cred remote.Credentials) 
 		return Chosen{}, err
 	}
 	return c, root.Close()
+}
+
+// loadDriver loads what the kernel would look for while the server waits,
+// which takes a slow machine longer than a server may take. What is not there
+// the kernel knows by itself, or tells.
+func (s System) loadDriver(scheme string) {
+	if s.LoadModule == nil {
+		return
+	}
+	for _, name := range map[string][]string{
+		remote.NFS: {"nfs", "nfsv4", "nfsv3"},
+		remote.SMB: {"cifs", "nls_utf8"}, // its ciphers come with it
+	}[scheme] {
+		_ = s.LoadModule(name)
+	}
 }
 
 // parse reads a URL. What the credentials say holds before what it says.
