@@ -227,6 +227,9 @@ func TestIPv6(t *testing.T) {
 	if _, err := s.Up(t.Context(), four[0]); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.Up(t.Context(), list[0]); err != nil { // one kind of address leaves the other alone
+		t.Fatal(err)
+	}
 	links, err := List()
 	if err != nil {
 		t.Fatal(err)

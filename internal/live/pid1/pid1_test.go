@@ -222,20 +222,24 @@ func TestSecrets(t *testing.T) {
 func TestHooksLogIsKept(t *testing.T) {
 	good, bad := syscall.WaitStatus(0), syscall.WaitStatus(1<<8)
 	for name, tt := range map[string]struct {
-		last   *syscall.WaitStatus
-		logged bool
-	}{"well": {&good, true}, "badly": {&bad, true}} {
-		m := &machine{log: newLog(), config: cmdline.Config{Prerun: [][]string{{"a"}}}}
+		last *syscall.WaitStatus // of each program
+		then []string            // what follows when the log is kept
+	}{"well": {&good, shell()}, "badly": {&bad, nil}} {
+		m := &machine{log: newLog(), config: cmdline.Config{Prerun: [][]string{{"a"}}, Postrun: [][]string{{"b"}}, Then: cmdline.ThenShell}}
 		next := m.unattended()
 		say := func(string) {}
 		if argv := next(nil, say); argv[0] != "hook" {
 			t.Fatalf("%s: first %q", name, argv)
 		}
-		if argv := next(tt.last, say); !slices.Contains(argv, "keep") {
+		argv := next(tt.last, say)
+		if tt.last == &good && argv[0] == "hook" {
+			argv = next(&good, say)
+		}
+		if !slices.Contains(argv, "keep") {
 			t.Errorf("%s: the log is not kept, but %q run", name, argv)
 		}
-		if argv := next(&bad, say); argv != nil {
-			t.Errorf("%s: then %q", name, argv)
+		if argv := next(&bad, say); !slices.Equal(argv, tt.then) {
+			t.Errorf("%s: then %q, want %q", name, argv, tt.then)
 		}
 	}
 }
