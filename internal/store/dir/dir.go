@@ -71,7 +71,7 @@ func (d *Dir) Create(name string, mode fs.FileMode) (store.Object, error) {
 	if err != nil {
 		return nil, checked(err)
 	}
-	return &object{dir: d, file: file, pending: pending, name: name, mode: mode}, nil
+	return &object{dir: d, file: file, pending: pending, name: name, mode: mode, again: newAgain(file)}, nil
 }
 
 type object struct {
@@ -80,9 +80,10 @@ type object struct {
 	pending, name string
 	mode          fs.FileMode
 	done          bool
-	written       int64 // bytes
-	begun         int64 // bytes that the kernel was told to bring to the medium
-	ended         int64 // bytes that are there
+	written       int64  // bytes
+	begun         int64  // bytes that the kernel was told to bring to the medium
+	ended         int64  // bytes that are there
+	again         *again // nil where the kernel can be trusted with what it repeats
 }
 
 // writeWindow is how much is written before the kernel is told to bring it to
@@ -92,6 +93,12 @@ const writeWindow = 16 << 20 // bytes
 
 func (o *object) Write(p []byte) (int, error) {
 	n, err := o.file.Write(p)
+	if o.again != nil {
+		if err == nil {
+			err = o.again.wrote(p[:n])
+		}
+		return n, checked(err)
+	}
 	if o.written += int64(n); o.written-o.begun >= writeWindow {
 		o.writeBack()
 	}
@@ -127,6 +134,11 @@ func (o *object) commit() error {
 	// FAT and exFAT know no modes; what the mount says holds there.
 	if err := o.file.Chmod(o.mode); err != nil && !errors.Is(err, syscall.EPERM) && !errors.Is(err, errors.ErrUnsupported) {
 		return err
+	}
+	if o.again != nil {
+		if err := o.again.settle(); err != nil {
+			return err
+		}
 	}
 	if err := o.file.Sync(); err != nil {
 		return err
