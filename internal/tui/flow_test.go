@@ -382,6 +382,15 @@ func TestSeveralTargets(t *testing.T) {
 	s.holds("QQQ9876", "ABC1234", "/dev/sdc")
 }
 
+// What is not in an image stands below the table, whose columns stay one.
+func TestImageTable(t *testing.T) {
+	r := machine()
+	r.replies["doppel images"] = reply{lines: []string{`{"images":[{"name":"lab","complete":true,"volumes":[{"name":"sda1","file_system":"vfat","method":"absent","reason":"not asked for"},` +
+		`{"name":"sda2","file_system":"linux_raid_member","size":5}]}]}`}}
+	s := play(t, r, move{"What would", "Rename"}, move{"which one", "lab"}, move{"Image lab", "<"}, move{"which one", "<"})
+	s.holds("sda1       vfat                      0 bytes  0 bytes\nsda2       linux_raid_member         5 bytes  0 bytes\n- sda1: not asked for")
+}
+
 func TestImages(t *testing.T) {
 	r := machine()
 	for _, c := range []string{"doppel images rename", "doppel images remove", "doppel convert"} {

@@ -73,12 +73,14 @@ func (m *Menu) imageActions(im summary) error {
 	if len(im.Volumes) > 0 {
 		page.Body = append(page.Body, Line{Tone: Strong, Cells: t.HeadVolumes})
 	}
+	var notes []Line // below the table, which they would cut in two
 	for _, v := range im.Volumes {
 		page.Body = append(page.Body, Line{Cells: []string{v.Name, or(v.FileSystem, "?"), v.Label, size(v.Size), size(max(v.Used, 0))}})
 		if v.Method == "absent" && v.Reason != "" {
-			page.Body = append(page.Body, Line{Tone: Warn, Text: "- " + v.Name + ": " + v.Reason})
+			notes = append(notes, Line{Tone: Warn, Text: "- " + v.Name + ": " + v.Reason})
 		}
 	}
+	page.Body = append(page.Body, notes...)
 	for _, name := range names {
 		page.Items = append(page.Items, Item{Cells: []string{name}})
 	}
