@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,10 @@ func outage(t *testing.T, stopSMB func()) {
 	for _, j := range jobs {
 		j.goOn(t)
 	}
+	before, err := os.ReadFile("/proc/fs/cifs/Stats")
+	if err != nil || !strings.Contains(string(before), " share reconnects\n") {
+		t.Errorf("nobody counts the breaks of connections: %v: %s", err, before) // package store/dir goes by it
+	}
 	began := time.Now()
 	giveUp(t, given)
 	time.Sleep(away - time.Since(began))
@@ -144,6 +149,11 @@ func outage(t *testing.T, stopSMB func()) {
 			t.Errorf("%v: %v\n%s", j.cmd.Args, err, j.said.String())
 		}
 		t.Logf("%v ended %v after the servers came back", j.cmd.Args[1:3], time.Since(back).Round(time.Second))
+	}
+	reconnects := regexp.MustCompile(".* share reconnects\n")
+	after, _ := os.ReadFile("/proc/fs/cifs/Stats")
+	if reconnects.FindString(string(before)) == reconnects.FindString(string(after)) {
+		t.Errorf("a break of the connection was not counted: %s", after)
 	}
 	for kind := range places {
 		lab.Do(t, "doppel", "verify", "saved-"+kind, "--images", "/mnt/whole")
