@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -226,7 +227,7 @@ func (s *server) jobs(l lab, saving, restoring string) *console {
 		{Path: source, Serial: "SOURCE", ReadOnly: true}, {Path: target, Serial: "TARGET"}, {Path: stick, Serial: "KEYS"}}}
 
 	config.Append = commandLine + " " + saving + ` doppel.run="save serial:SOURCE lab" doppel.then=poweroff`
-	c := start(t, config, 8*time.Minute)
+	c := startJob(t, config, 8*time.Minute)
 	s.goAway(c, func() int64 { return written(s.folder) })
 	if err := c.WaitExit(c.ctx); err != nil {
 		c.fail(err)
@@ -235,7 +236,7 @@ func (s *server) jobs(l lab, saving, restoring string) *console {
 	noPassword(t, c)
 
 	config.Append = commandLine + " " + restoring + ` doppel.run="restore lab serial:TARGET --yes"`
-	c = start(t, config, 8*time.Minute)
+	c = startJob(t, config, 8*time.Minute)
 	s.goAway(c, func() int64 { return allocated(target) })
 	c.seeWithin(4*time.Minute, "Restored: (Done|Failed)")
 	c.see("Restored: Done")
@@ -244,6 +245,21 @@ func (s *server) jobs(l lab, saving, restoring string) *console {
 	saved, restored := mount(t, source, 1<<20, size-2<<20), mount(t, target, 1<<20, size-2<<20)
 	if sum(t, filepath.Join(saved, "random")) != sum(t, filepath.Join(restored, "random")) {
 		t.Error("what was restored is not what was saved")
+	}
+	return c
+}
+
+// startJob starts a machine that works by itself, once more where QEMU hangs it
+// before its kernel says anything.
+func startJob(t *testing.T, config vm.Config, limit time.Duration) *console {
+	t.Helper()
+	c := start(t, config, limit)
+	ctx, cancel := context.WithTimeout(c.ctx, 150*time.Second)
+	defer cancel()
+	if _, err := c.WaitLog(ctx, 0, "doppel: menu started"); err != nil {
+		t.Logf("no word from the machine, started once more: %v", err)
+		c.Close()
+		return start(t, config, limit)
 	}
 	return c
 }
