@@ -39,7 +39,7 @@ func credentials(user, secret string) remote.Credentials {
 
 func testGood(t *testing.T) {
 	for _, spec := range []string{
-		"nfs://127.0.0.1/mnt/whole", "nfs://127.0.0.1/mnt/whole?version=3", "nfs://127.0.0.1/mnt/whole?version=4", "nfs://127.0.0.1/mnt/whole?version=4.1",
+		"nfs://127.0.0.1/mnt/whole", "nfs://127.0.0.1/mnt/whole?version=3", "nfs://127.0.0.1/mnt/whole?version=4", "nfs://127.0.0.1/mnt/whole?version=4.2",
 		"nfs://127.0.0.1:2049/mnt/whole", "smb://backup@127.0.0.1/whole", "smb://LAB;backup@127.0.0.1/whole", "smb://127.0.0.1/open", "smb://backup@127.0.0.1:445/open",
 	} {
 		for _, below := range []string{"", "/folder/deep"} {

@@ -229,7 +229,7 @@ func TestAttempts(t *testing.T) {
 			t.Errorf("\n got %s\nwant %s", got, tt.want)
 		}
 	}
-	for version, want := range map[string]string{"": "4.2 4.1 4.0 3", "4": "4.2 4.1 4.0", "3": "3", "4.1": "4.1", "4.7": "4.7"} {
+	for version, want := range map[string]string{"": "4.1 4.0 3", "4": "4.1 4.0", "4.2": "4.2", "3": "3", "4.1": "4.1", "4.7": "4.7"} {
 		if got := strings.Join(versions(remote.Location{Version: version}), " "); got != want {
 			t.Errorf("version %q: %s, want %s", version, got, want)
 		}
