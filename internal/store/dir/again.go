@@ -1,19 +1,22 @@
 package dir
 
 import (
+	"errors"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // again writes once more what was on its way to an SMB server when the
 // connection broke. The kernel repeats such writes by itself and says that all
-// is well, but Linux 6.12 was seen to leave other bytes on the server.
+// is well, but with Linux 6.12 other bytes were on the server, or fsync failed.
 type again struct {
 	file   io.WriterAt
 	sync   func() error
 	breaks func() string // another text after each break of a connection
+	pause  func()        // before it is tried again
 
 	seen   string
 	start  int64  // offset of window
@@ -27,7 +30,7 @@ func newAgain(f *os.File) *again {
 	if unix.Fstatfs(int(f.Fd()), &st) != nil || uint32(st.Type) != unix.SMB2_SUPER_MAGIC && uint32(st.Type) != unix.CIFS_SUPER_MAGIC {
 		return nil
 	}
-	return &again{file: f, sync: f.Sync, breaks: smbBreaks, seen: smbBreaks()}
+	return &again{file: f, sync: f.Sync, breaks: smbBreaks, pause: func() { time.Sleep(time.Second) }, seen: smbBreaks()}
 }
 
 // wrote takes note of what was written behind the rest.
@@ -38,22 +41,39 @@ func (a *again) wrote(p []byte) error {
 	return a.settle()
 }
 
+// maxBreaks bounds how often a window is written again after an error, with a
+// second between: a server may be away for ten minutes.
+const maxBreaks = 600
+
 // settle brings the window to the server, as often as a connection breaks
-// meanwhile.
+// meanwhile. The kernel tells of a break once, by fsync.
 func (a *again) settle() error {
-	for {
-		if err := a.sync(); err != nil {
-			return err
-		}
+	for tries := 0; ; tries++ {
+		err := a.sync()
 		now := a.breaks()
-		if now == a.seen {
+		switch {
+		case err == nil && now == a.seen:
 			a.start += int64(len(a.window))
 			a.window = a.window[:0]
 			return nil
+		case err != nil && (!broke(err) || tries >= maxBreaks):
+			return err
+		case err != nil:
+			a.pause()
 		}
 		a.seen = now
-		if _, err := a.file.WriteAt(a.window, a.start); err != nil {
+		if _, err := a.file.WriteAt(a.window, a.start); err != nil && !broke(err) {
 			return err
 		}
 	}
+}
+
+// broke tells whether err is that of a connection, not of a disk.
+func broke(err error) bool {
+	for _, errno := range []unix.Errno{unix.ECONNABORTED, unix.ECONNRESET, unix.EHOSTDOWN, unix.EAGAIN, unix.ENOTCONN, unix.EPIPE} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }

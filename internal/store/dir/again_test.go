@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -27,6 +28,9 @@ func (s *server) sync() error {
 	if s.syncs++; slices.Contains(s.breaks, s.syncs) {
 		s.count++
 		s.lost(s.data)
+		if s.count%2 == 0 { // some are told
+			return fmt.Errorf("sync: %w", syscall.ECONNABORTED)
+		}
 	}
 	return nil
 }
@@ -36,7 +40,7 @@ func (s *server) told() string { return fmt.Sprintf("%d session 0 share reconnec
 func TestAgain(t *testing.T) {
 	for _, breaks := range [][]int{nil, {1}, {2}, {1, 2, 3}, {3}, {4}} {
 		s := &server{breaks: breaks}
-		a := &again{file: s, sync: s.sync, breaks: s.told, seen: s.told()}
+		a := &again{file: s, sync: s.sync, breaks: s.told, seen: s.told(), pause: func() {}}
 		s.lost = func(data []byte) { clear(data[a.start:]) }
 		piece := bytes.Repeat([]byte("doppel "), 1<<20)
 		var want []byte
@@ -54,7 +58,7 @@ func TestAgain(t *testing.T) {
 			t.Errorf("breaks %v: %d bytes of %d, %v", breaks, len(s.data), len(want), err)
 		}
 	}
-	a := &again{sync: func() error { return errors.ErrUnsupported }}
+	a := &again{sync: func() error { return errors.ErrUnsupported }, breaks: func() string { return "" }}
 	if err := a.settle(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Error(err)
 	}
