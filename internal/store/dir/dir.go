@@ -84,6 +84,7 @@ type object struct {
 	begun         int64  // bytes that the kernel was told to bring to the medium
 	ended         int64  // bytes that are there
 	again         *again // nil where the kernel can be trusted with what it repeats
+	failed        error  // what writeBack has seen
 }
 
 // writeWindow is how much is written before the kernel is told to bring it to
@@ -99,23 +100,38 @@ func (o *object) Write(p []byte) (int, error) {
 		}
 		return n, checked(err)
 	}
-	if o.written += int64(n); o.written-o.begun >= writeWindow {
-		o.writeBack()
+	if o.written += int64(n); err == nil && o.written-o.begun >= writeWindow {
+		err = o.writeBack()
 	}
 	return n, checked(err)
 }
 
 // writeBack begins to write what was written since it was called last, waits
-// for what was begun before that, and lets memory go of it. File systems that
-// cannot do it do without; errors of the medium are Sync's to tell.
-func (o *object) writeBack() {
+// for what was begun before that, and lets memory go of it. An error of the
+// medium that it sees is told to nobody again, not by fsync either
+// (sync_file_range(2), errseq_t of the kernel), so it ends the object.
+func (o *object) writeBack() error {
 	fd := int(o.file.Fd())
-	_ = unix.SyncFileRange(fd, o.begun, o.written-o.begun, unix.SYNC_FILE_RANGE_WRITE)
+	err := synced(unix.SyncFileRange(fd, o.begun, o.written-o.begun, unix.SYNC_FILE_RANGE_WRITE))
 	if n := o.begun - o.ended; n > 0 {
-		_ = unix.SyncFileRange(fd, o.ended, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+		err = errors.Join(err, synced(unix.SyncFileRange(fd, o.ended, n,
+			unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)))
 		_ = unix.Fadvise(fd, o.ended, n, unix.FADV_DONTNEED)
 	}
 	o.ended, o.begun = o.begun, o.written
+	o.failed = errors.Join(o.failed, err)
+	return err
+}
+
+// synced is the error of a SyncFileRange; file systems that cannot do it do
+// without.
+func synced(err error) error {
+	for _, cannot := range []error{unix.ENOSYS, unix.EINVAL, unix.ESPIPE, unix.EOPNOTSUPP} {
+		if errors.Is(err, cannot) {
+			return nil
+		}
+	}
+	return err
 }
 
 func (o *object) Commit() error {
@@ -131,6 +147,9 @@ func (o *object) Commit() error {
 }
 
 func (o *object) commit() error {
+	if o.failed != nil {
+		return o.failed
+	}
 	// FAT and exFAT know no modes; what the mount says holds there.
 	if err := o.file.Chmod(o.mode); err != nil && !errors.Is(err, syscall.EPERM) && !errors.Is(err, errors.ErrUnsupported) {
 		return err
