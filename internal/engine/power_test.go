@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"doppel.live/internal/filesystem/probe"
@@ -18,16 +19,21 @@ import (
 // recorder is a disk that remembers what was written between two flushes.
 type recorder struct {
 	*disk
-	epochs [][]held // the last one was not flushed
+	order  sync.Mutex // several goroutines write
+	epochs [][]held   // the last one was not flushed
 }
 
 func (r *recorder) WriteAt(p []byte, off int64) (int, error) {
+	r.order.Lock()
+	defer r.order.Unlock()
 	last := &r.epochs[len(r.epochs)-1]
 	*last = append(*last, held{off, bytes.Clone(p)})
 	return r.disk.WriteAt(p, off)
 }
 
 func (r *recorder) Sync() error {
+	r.order.Lock()
+	defer r.order.Unlock()
 	if len(r.epochs[len(r.epochs)-1]) > 0 {
 		r.epochs = append(r.epochs, nil)
 	}
@@ -47,7 +53,7 @@ func TestPowerCut(t *testing.T) {
 			source := makeDisk(t, c.scheme)
 			was := makeDisk(t, c.scheme) // the same volumes with other UUIDs
 			im := save(t, source, Choice{})
-			r := &recorder{newDisk(int64(len(source)), 0), [][]held{nil}}
+			r := &recorder{disk: newDisk(int64(len(source)), 0), epochs: [][]held{nil}}
 			copy(r.bytes, was)
 			p, present := planFor(t, im, r.disk, c.only...)
 			if _, err := Restore(context.Background(), reading{im}, []Job{{p, r, present}}, RestoreOptions{}, &progress.Meter{}); err != nil {
