@@ -86,7 +86,7 @@ func fullPlace(c *console, d *badDisks) {
 	c.plug(d.images)
 	c.usePlace("PLACES", "Images are kept on")
 	c.unplug(d.little)
-	left, err := filepath.Glob(filepath.Join(imagesOf(c.t, d.little.Path), "toolarge*"))
+	left, err := filepath.Glob(filepath.Join(imagesOf(c.t, d.little.Path), "toolarge*", "clonezilla-img"))
 	if err != nil || len(left) > 0 {
 		c.t.Errorf("left behind: %v, %v", left, err)
 	}

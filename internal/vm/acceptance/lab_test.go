@@ -241,13 +241,26 @@ func (c *console) key(text string) {
 	}
 }
 
-// choose presses the key that stands before the item of that name.
+// choose presses the key that stands before the item of that name, after going
+// down to it where the page is too short for all.
 func (c *console) choose(item string) {
 	c.t.Helper()
 	began := time.Now()
 	defer func() { c.t.Logf("chose %q after %.1f s", item, time.Since(began).Seconds()) }()
-	found := c.see(`(?m)(?:^|[^\w])([0-9a-z])[.)]? +(?:\[.\] +)?` + regexp.QuoteMeta(item))
-	c.key(found[1])
+	expr := `(?m)(?:^|[^\w])([0-9a-z])[.)]? +(?:\[.\] +)?` + regexp.QuoteMeta(item)
+	for range 20 {
+		ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+		found, err := c.WaitScreen(ctx, expr)
+		cancel()
+		if err == nil {
+			c.key(found[1])
+			return
+		}
+		if strings.Contains(c.Screen(), menu) {
+			c.key("\x1b[B")
+		}
+	}
+	c.key(c.see(expr)[1])
 }
 
 // menu is what every boot must reach.
