@@ -163,7 +163,7 @@ func (o Options) await(ctx context.Context, found func() bool) {
 	events := make(chan struct{}, 1)
 	if l, err := uevent.Listen(); err == nil {
 		defer l.Close()
-		go tell(l, events)
+		go l.Announce("block", events)
 	}
 	settled := make(chan struct{})
 	if o.Settle {
@@ -185,23 +185,6 @@ func (o Options) await(ctx context.Context, found func() bool) {
 			if over != nil {
 				over = time.After(quiet)
 			}
-		}
-	}
-}
-
-// tell passes on that something about block devices has changed.
-func tell(l *uevent.Listener, events chan<- struct{}) {
-	for {
-		e, err := l.Next()
-		if err != nil && !errors.Is(err, uevent.ErrLost) {
-			return
-		}
-		if err == nil && e.Subsystem != "block" {
-			continue
-		}
-		select {
-		case events <- struct{}{}:
-		default:
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (s System) whenThere(ctx context.Context, spec string, try func(context.Con
 		}
 	} else if l, err := uevent.Listen(); err == nil {
 		defer l.Close()
-		go tell(l, events)
+		go l.Announce("block", events)
 	}
 	for {
 		err := try(context.WithoutCancel(ctx))
@@ -83,22 +83,4 @@ func mayCome(err error) bool {
 	}
 	e := (*remote.Error)(nil)
 	return errors.As(err, &e) && (e.Reason == remote.NoRoute || e.Reason == remote.UnknownName || e.Reason == remote.Refused)
-}
-
-// tell passes on that something about block devices has changed, once for any
-// number of changes that nobody has looked at yet.
-func tell(l *uevent.Listener, events chan<- struct{}) {
-	for {
-		e, err := l.Next()
-		if err != nil && !errors.Is(err, uevent.ErrLost) {
-			return
-		}
-		if err == nil && e.Subsystem != "block" {
-			continue
-		}
-		select {
-		case events <- struct{}{}:
-		default:
-		}
-	}
 }

@@ -97,3 +97,22 @@ func (l *Listener) Next() (Event, error) {
 
 // Close ends the listener.
 func (l *Listener) Close() error { return unix.Close(l.fd) }
+
+// Announce passes on, until the listener is closed, that something about
+// devices of a subsystem has changed, or may have: once for any number of
+// changes that nobody has looked at yet, if events has room for one.
+func (l *Listener) Announce(subsystem string, events chan<- struct{}) {
+	for {
+		e, err := l.Next()
+		if err != nil && !errors.Is(err, ErrLost) {
+			return
+		}
+		if err == nil && e.Subsystem != subsystem {
+			continue
+		}
+		select {
+		case events <- struct{}{}:
+		default:
+		}
+	}
+}
