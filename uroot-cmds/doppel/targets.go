@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -81,26 +82,35 @@ func (ts *targets) prepare(specs []string) error {
 	return nil
 }
 
-// look finds out what a target is and plans it.
-func (ts *targets) look(t *target) error {
+// examine finds the disk, sees what it is and holds, and opens it for reading.
+func (t *target) examine() (f *os.File, err error) {
 	path, err := inventory.Lookup(t.spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if t.disk, err = (blockdev.System{}).Disk(path); err != nil {
-		return err
+		return nil, err
 	}
 	if t.consent, err = blockdev.Examine(t.disk.Path, inventory.Describe); err != nil {
-		return err
+		return nil, err
 	}
-	f, err := blockdev.OpenToLook(t.disk.Path)
+	if f, err = blockdev.OpenToLook(t.disk.Path); err != nil {
+		return nil, err
+	}
+	if t.present, err = partition.Read(f, t.disk.Size, t.disk.SectorSize); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// look finds out what a target is and plans it.
+func (ts *targets) look(t *target) error {
+	f, err := t.examine()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if t.present, err = partition.Read(f, t.disk.Size, t.disk.SectorSize); err != nil {
-		return err
-	}
 	whole, number := blockdev.System{}.DiskOf(t.disk.Name)
 	keep, err := t.tableWithin()
 	if err != nil {

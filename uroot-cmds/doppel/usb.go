@@ -16,8 +16,6 @@ import (
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
 	"doppel.live/internal/image"
-	"doppel.live/internal/inventory"
-	"doppel.live/internal/partition"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/stick"
 	"doppel.live/internal/store/dir"
@@ -134,25 +132,12 @@ func (j *stickJob) open() (*blockdev.Source, error) {
 
 // look finds out what the target is and plans what is done.
 func (j *stickJob) look(spec string) error {
-	path, err := inventory.Lookup(spec)
-	if err != nil {
-		return err
-	}
 	t := &target{spec: spec}
-	if t.disk, err = (blockdev.System{}).Disk(path); err != nil {
-		return err
-	}
-	if t.consent, err = blockdev.Examine(t.disk.Path, inventory.Describe); err != nil {
-		return err
-	}
-	f, err := blockdev.OpenToLook(t.disk.Path)
+	f, err := t.examine()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if t.present, err = partition.Read(f, t.disk.Size, t.disk.SectorSize); err != nil {
-		return err
-	}
 	t.plan = &plan.Restore{
 		Image:    "Doppel " + j.written.Build,
 		Target:   plan.Device{Path: t.disk.Path, Model: t.disk.Model, Serial: t.disk.Serial, Size: t.disk.Size, Contents: t.consent.Contents},
