@@ -20,7 +20,7 @@ import (
 //	         ├─ bond0 ── bond0.7, ours       q0 and q1 in a bridge, br0, with br0.7
 //	p1 ═ q1 ─┘
 func TestBondAndVLAN(t *testing.T) {
-	lab.Run(t, lab.Config{Modules: []string{"veth", "bonding", "8021q", "bridge"}}, func(t *testing.T) {
+	lab.Run(t, lab.Config{Modules: []string{"veth", "bonding max_bonds=1", "8021q", "bridge"}}, func(t *testing.T) {
 		wire(t)
 		s := System{State: t.TempDir(), Resolv: t.TempDir() + "/resolv.conf"}
 		var l Links

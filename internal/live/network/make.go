@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -106,8 +107,8 @@ func (n Name) make(ctx context.Context) error {
 }
 
 func (b Bond) make(ctx context.Context) error {
-	if _, err := netlink.LinkByName(b.Name); err == nil {
-		return nil // made before
+	if made, err := b.made(); made || err != nil {
+		return err
 	}
 	var cards []netlink.Link
 	for _, name := range b.Cards {
@@ -117,11 +118,8 @@ func (b Bond) make(ctx context.Context) error {
 		}
 		cards = append(cards, c)
 	}
-	n, err := b.link()
+	n, err := b.add()
 	if err != nil {
-		return err
-	}
-	if err := netlink.LinkAdd(n); err != nil {
 		return err
 	}
 	for _, c := range cards {
@@ -136,6 +134,41 @@ func (b Bond) make(ctx context.Context) error {
 		}
 	}
 	return netlink.LinkSetUp(n)
+}
+
+// made tells whether the bond is there with cards in it. One without any gives
+// way: the kernel's module makes a bond0 with the defaults when it is loaded
+// (max_bonds, Documentation/networking/bonding.rst of Linux).
+func (b Bond) made() (bool, error) {
+	there, err := netlink.LinkByName(b.Name)
+	if err != nil {
+		return false, nil
+	}
+	if there.Type() != "bond" {
+		return false, fmt.Errorf("another device has that name, of the kind %s", there.Type())
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Attrs().MasterIndex == there.Attrs().Index }) {
+		return true, nil
+	}
+	return false, netlink.LinkDel(there)
+}
+
+// add makes the bond without its cards. It may be what has the module loaded.
+func (b Bond) add() (*netlink.Bond, error) {
+	n, err := b.link()
+	if err != nil {
+		return nil, err
+	}
+	if err = netlink.LinkAdd(n); errors.Is(err, unix.EEXIST) {
+		if _, err = b.made(); err == nil {
+			err = netlink.LinkAdd(n)
+		}
+	}
+	return n, err
 }
 
 func (v VLAN) make(ctx context.Context) error {
