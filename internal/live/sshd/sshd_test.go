@@ -280,34 +280,40 @@ func TestResizeAndSignal(t *testing.T) {
 func TestHangUp(t *testing.T) {
 	l := newLab(t)
 	mark := filepath.Join(l.dir, "mark")
-	for _, onTerminal := range []bool{true, false} {
+	for _, test := range []struct {
+		onTerminal    bool
+		waiting, want string
+	}{
+		// Who reads from the terminal may see its end before the kernel hangs up.
+		{true, "sleep 20 & wait", "hup\n"},
+		{false, "cat", "over\n"},
+	} {
 		c := l.dial()
 		s, err := c.NewSession()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if onTerminal {
+		if test.onTerminal {
 			if err := s.RequestPty("xterm", 24, 80, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 		out, _ := s.StdoutPipe()
-		if err := s.Start("trap 'echo hup >>" + mark + "; exit' HUP; echo ready; cat; echo over >>" + mark); err != nil {
+		if err := s.Start("trap 'echo hup >>" + mark + "; exit' HUP; echo ready; " + test.waiting + "; echo over >>" + mark); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := out.Read(make([]byte, 100)); err != nil {
 			t.Fatal(err)
 		}
 		c.Close()
-		want := map[bool]string{true: "hup\n", false: "over\n"}[onTerminal]
 		deadline := time.Now().Add(10 * time.Second)
 		for {
-			if b, _ := os.ReadFile(mark); string(b) == want {
+			if b, _ := os.ReadFile(mark); string(b) == test.want {
 				break
 			}
 			if time.Now().After(deadline) {
 				b, _ := os.ReadFile(mark)
-				t.Fatalf("terminal %v: the mark is %q", onTerminal, b)
+				t.Fatalf("terminal %v: the mark is %q", test.onTerminal, b)
 			}
 			time.Sleep(5 * time.Millisecond) // nothing announces what a process of nobody's does
 		}
