@@ -98,6 +98,7 @@ need() {
 	# shellcheck disable=SC2086
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing >&2 || status=$?
 	release_servers
+	mount_list
 	return $status
 }
 
@@ -128,6 +129,14 @@ release_servers() {
 		# shellcheck disable=SC2086 # units are words
 		$sudo systemctl disable --quiet $units >&2 || true
 	done
+}
+
+# mount_list makes the list of mounts that every installed Debian has (tmpfiles.d
+# makes it) and a bare chroot has not: nfs-ganesha exports nothing without it.
+mount_list() {
+	case " $missing " in
+	*" nfs-ganesha "*) [ -e /etc/mtab ] || $sudo ln -s ../proc/self/mounts /etc/mtab ;;
+	esac
 }
 
 # leave_out_unknown takes from $missing those of the test packages that this
