@@ -122,14 +122,10 @@ func within(at, count, from, length int64) bool {
 
 // readFull reads len(p) bytes at off.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
+	if err := filesystem.ReadFull(r, p, off); err != nil {
+		return fmt.Errorf("apfs: reading %d bytes at %d: %w", len(p), off, err)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("apfs: reading %d bytes at %d: %w", len(p), off, err)
+	return nil
 }
 
 // formatError says what is wrong at a byte of the volume.

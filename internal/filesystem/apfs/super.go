@@ -71,11 +71,7 @@ func prange(p []byte) extent.Extent {
 	return extent.Extent{Offset: int64(le.Uint64(p)), Length: int64(le.Uint64(p[8:]))}
 }
 
-// uuid prints the UUID as blkid does.
-func (s superblock) uuid() string {
-	p := s[72:88]
-	return fmt.Sprintf("%x-%x-%x-%x-%x", []byte(p[:4]), []byte(p[4:6]), []byte(p[6:8]), []byte(p[8:10]), []byte(p[10:]))
-}
+func (s superblock) uuid() string { return filesystem.UUID(s[72:88]) }
 
 // readBlockZero reads the copy of a superblock in block 0. It may be older than
 // the newest one.

@@ -22,7 +22,6 @@ package btrfs
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 
@@ -69,7 +68,7 @@ func open(r io.ReaderAt, size int64, sums func(kind uint16) checksum) (*fileSyst
 	f.info = filesystem.Info{
 		Type:      "btrfs",
 		Label:     sb.labelString(),
-		UUID:      uuidString(sb.fsid()),
+		UUID:      filesystem.UUID(sb.fsid()),
 		BlockSize: f.sectorSize,
 		Size:      int64(sb.deviceBytes()),
 		State:     sb.cleanliness(),
@@ -134,18 +133,6 @@ func (f *fileSystem) countUsed() error {
 	return nil
 }
 
-// readFull reads len(p) bytes at off.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // formatError says what is wrong at a byte of the volume.
 func formatError(offset int64, format string, args ...any) error {
 	return &filesystem.FormatError{Format: "btrfs", Offset: offset, What: fmt.Sprintf(format, args...)}
@@ -157,8 +144,4 @@ func cString(p []byte) string {
 		p = p[:i]
 	}
 	return string(p)
-}
-
-func uuidString(p []byte) string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", p[:4], p[4:6], p[6:8], p[8:10], p[10:16])
 }

@@ -255,7 +255,7 @@ func packed(t testing.TB, path string) []byte {
 	var out []byte
 	add := func(at int64) {
 		block := make([]byte, 4096)
-		if err := readFull(file, block, at); err != nil {
+		if err := filesystem.ReadFull(file, block, at); err != nil {
 			t.Fatal(err)
 		}
 		out = append(le.AppendUint32(out, uint32(at/4096)), block...)

@@ -122,7 +122,7 @@ func readSuperblock(r io.ReaderAt, size int64, sums func(kind uint16) checksum) 
 		return nil, nil, fmt.Errorf("btrfs: %w", filesystem.ErrFormat)
 	}
 	sb := make(superblock, superSize)
-	if err := readFull(r, sb, superOffset); err != nil {
+	if err := filesystem.ReadFull(r, sb, superOffset); err != nil {
 		return nil, nil, fmt.Errorf("btrfs: superblock: %w", err)
 	}
 	if string(sb.magic()) != superMagic {
@@ -145,7 +145,7 @@ func readSuperblock(r io.ReaderAt, size int64, sums func(kind uint16) checksum) 
 			break
 		}
 		mirror := make(superblock, superSize)
-		if err := readFull(r, mirror, at); err != nil {
+		if err := filesystem.ReadFull(r, mirror, at); err != nil {
 			return nil, nil, fmt.Errorf("btrfs: superblock at byte %d: %w", at, err)
 		}
 		ours := string(mirror.magic()) == superMagic && mirror.place() == uint64(at) && bytes.Equal(mirror.fsid(), sb.fsid())

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+
+	"doppel.live/internal/filesystem"
 )
 
 const (
@@ -120,7 +122,7 @@ func (f *fileSystem) readNode(p pointer, block node) error {
 
 // readCopy reads the copy of a node at a byte of the volume.
 func (f *fileSystem) readCopy(p pointer, block node, at int64) error {
-	if err := readFull(f.r, block, at); err != nil {
+	if err := filesystem.ReadFull(f.r, block, at); err != nil {
 		return fmt.Errorf("btrfs: tree block at byte %d: %w", at, err)
 	}
 	switch {

@@ -1,10 +1,11 @@
 package chain
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"sync"
+
+	"doppel.live/internal/filesystem"
 )
 
 const (
@@ -48,11 +49,7 @@ func (c *Cache) Uint(off, n int64) (value uint64, err error) {
 // plain reads a number past the cache.
 func (c *Cache) plain(off, n int64) (value uint64, err error) {
 	p := make([]byte, n)
-	m, err := c.r.ReadAt(p, off)
-	if m < len(p) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
+	if err := filesystem.ReadFull(c.r, p, off); err != nil {
 		return 0, fmt.Errorf("reading %d bytes at %d: %w", n, off, err)
 	}
 	for i, b := range p {

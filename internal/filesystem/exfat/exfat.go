@@ -25,7 +25,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"unicode/utf16"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -152,26 +151,13 @@ func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
 
 // readFull reads len(p) bytes at off.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
+	if err := filesystem.ReadFull(r, p, off); err != nil {
+		return fmt.Errorf("exfat: reading %d bytes at %d: %w", len(p), off, err)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("exfat: reading %d bytes at %d: %w", len(p), off, err)
+	return nil
 }
 
 // formatError says what is wrong at a byte of the volume.
 func formatError(offset int64, format string, args ...any) error {
 	return &filesystem.FormatError{Format: "exfat", Offset: offset, What: fmt.Sprintf(format, args...)}
-}
-
-// utf16Text is UTF-16 up to its first 0.
-func utf16Text(p []byte) string {
-	var units []uint16
-	for ; len(p) >= 2 && le.Uint16(p) != 0; p = p[2:] {
-		units = append(units, le.Uint16(p))
-	}
-	return string(utf16.Decode(units))
 }

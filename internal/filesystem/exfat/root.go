@@ -39,7 +39,7 @@ const (
 type dirEntry []byte
 
 func (e dirEntry) kind() byte     { return e[0] }
-func (e dirEntry) label() string  { return utf16Text(e[2 : 2+2*min(int(e[1]), 11)]) }
+func (e dirEntry) label() string  { return filesystem.UTF16(e[2:2+2*min(int(e[1]), 11)], le) }
 func (e dirEntry) first() int64   { return int64(le.Uint32(e[20:])) }
 func (e dirEntry) length() uint64 { return le.Uint64(e[24:]) }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
 )
 
 const windowBytes = 4 << 20 // bytes of bitmaps held at once
@@ -106,7 +107,7 @@ func (f *fileSystem) readBitmaps(w *window) error {
 		for i+n < len(w.groups) && !w.groups[i+n].uninit && w.groups[i+n].blockBitmap == g.blockBitmap+int64(n) {
 			n++
 		}
-		if err := readFull(f.r, p[:int64(n)*f.blockSize], g.blockBitmap*f.blockSize); err != nil {
+		if err := filesystem.ReadFull(f.r, p[:int64(n)*f.blockSize], g.blockBitmap*f.blockSize); err != nil {
 			return fmt.Errorf("ext: block bitmap of group %d at byte %d: %w", g.number, g.blockBitmap*f.blockSize, err)
 		}
 		for j := range n {

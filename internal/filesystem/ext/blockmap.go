@@ -3,6 +3,8 @@ package ext
 import (
 	"fmt"
 	"sort"
+
+	"doppel.live/internal/filesystem"
 )
 
 // span is a run of blocks of a file in one piece on the volume.
@@ -158,7 +160,7 @@ func (m *blockMap) load(n *mapNode, block, from int64) ([]byte, error) {
 		n.p = make([]byte, f.blockSize)
 	}
 	n.block = -1
-	if err := readFull(f.r, n.p, block*f.blockSize); err != nil {
+	if err := filesystem.ReadFull(f.r, n.p, block*f.blockSize); err != nil {
 		return nil, fmt.Errorf("ext: map of blocks at byte %d: %w", block*f.blockSize, err)
 	}
 	if m.seen != nil {

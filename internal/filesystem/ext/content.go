@@ -73,7 +73,7 @@ func (m *blockMap) read(p []byte, off int64) error {
 			start, at = 0, at-start
 		}
 		part := p[start:min(int64(len(p)), from*size-off)]
-		if err := readFull(m.in.f.r, part, at); err != nil {
+		if err := filesystem.ReadFull(m.in.f.r, part, at); err != nil {
 			return fmt.Errorf("ext: %d bytes at byte %d: %w", len(part), at, err)
 		}
 	}

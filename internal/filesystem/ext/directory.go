@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"doppel.live/internal/filesystem"
 )
 
 // directory reads the names in a directory. Its entries are
@@ -52,7 +54,7 @@ func (d *directory) entries(step func() error, name func(name []byte, number int
 				return bad(err)
 			}
 			at := s.physical * size
-			if err := readFull(in.f.r, d.buf, at); err != nil {
+			if err := filesystem.ReadFull(in.f.r, d.buf, at); err != nil {
 				err = fmt.Errorf("ext: directory at byte %d: %w", at, err)
 				if !bad(err) {
 					return false

@@ -20,7 +20,6 @@ package ext
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -84,7 +83,7 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	f.info = filesystem.Info{
 		Type:      sb.name(),
 		Label:     sb.label(),
-		UUID:      sb.uuidString(),
+		UUID:      filesystem.UUID(sb.uuid()),
 		BlockSize: f.blockSize,
 		Size:      f.blocks * f.blockSize,
 		State:     sb.cleanliness(),
@@ -145,25 +144,13 @@ func readSuperblock(r io.ReaderAt, size int64) (superblock, error) {
 		return nil, fmt.Errorf("ext: %w", filesystem.ErrFormat)
 	}
 	sb := make(superblock, superSize)
-	if err := readFull(r, sb, superOffset); err != nil {
+	if err := filesystem.ReadFull(r, sb, superOffset); err != nil {
 		return nil, fmt.Errorf("ext: superblock: %w", err)
 	}
 	if sb.magic() != superMagic {
 		return nil, fmt.Errorf("ext: %w", filesystem.ErrFormat)
 	}
 	return sb, nil
-}
-
-// readFull reads len(p) bytes at off.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // formatError says what is wrong at a byte of the volume.
@@ -192,7 +179,7 @@ func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
 	info := filesystem.Info{
 		Type:      sb.name(),
 		Label:     sb.label(),
-		UUID:      sb.uuidString(),
+		UUID:      filesystem.UUID(sb.uuid()),
 		BlockSize: 1024 << sb.logBlockSize(),
 		State:     sb.cleanliness(),
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
 )
 
 // descriptor is one group descriptor, as read: 32 bytes, or more with 64bit.
@@ -123,7 +124,7 @@ func (f *fileSystem) descriptors(do func(g int64, d descriptor) error) error {
 			return formatError(first*f.blockSize, "the group descriptors leave the file system")
 		}
 		table := buf[:n*f.blockSize]
-		if err := readFull(f.r, table, first*f.blockSize); err != nil {
+		if err := filesystem.ReadFull(f.r, table, first*f.blockSize); err != nil {
 			return fmt.Errorf("ext: group descriptors at byte %d: %w", first*f.blockSize, err)
 		}
 		for j := range n * f.descsPerBlock {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"doppel.live/internal/filesystem"
 )
 
 // inode is one inode, as read: s_inode_size bytes.
@@ -239,7 +241,7 @@ func (r *inodeReader) read(number int64) (*inode, error) {
 			r.buf = make([]byte, f.blockSize)
 		}
 		r.block = -1
-		if err := readFull(f.r, r.buf, block*f.blockSize); err != nil {
+		if err := filesystem.ReadFull(f.r, r.buf, block*f.blockSize); err != nil {
 			return nil, fmt.Errorf("ext: inode table at byte %d: %w", block*f.blockSize, err)
 		}
 		r.block = block
@@ -253,7 +255,7 @@ func (r *inodeReader) findTable(g int64) error {
 	f := r.f
 	d := make(descriptor, f.descSize)
 	at := f.descBlock(g/f.descsPerBlock)*f.blockSize + g%f.descsPerBlock*f.descSize
-	if err := readFull(f.r, d, at); err != nil {
+	if err := filesystem.ReadFull(f.r, d, at); err != nil {
 		return fmt.Errorf("ext: group descriptors at byte %d: %w", at, err)
 	}
 	if err := f.checkDescriptor(g, d, at); err != nil {

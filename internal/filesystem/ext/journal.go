@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sort"
+
+	"doppel.live/internal/filesystem"
 )
 
 var be = binary.BigEndian
@@ -140,7 +142,7 @@ func (j *journal) read(p []byte, n int64) error {
 	if block < 0 {
 		return formatError(superOffset+0xE0, "block %d of the journal is a hole", n)
 	}
-	if err := readFull(j.r, p, block*j.f.blockSize); err != nil {
+	if err := filesystem.ReadFull(j.r, p, block*j.f.blockSize); err != nil {
 		return fmt.Errorf("ext: journal at byte %d: %w", block*j.f.blockSize, err)
 	}
 	return nil

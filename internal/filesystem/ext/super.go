@@ -2,7 +2,6 @@ package ext
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 
 	"doppel.live/internal/filesystem"
@@ -132,16 +131,6 @@ func (s superblock) name() string {
 		return "ext3"
 	}
 	return "ext2"
-}
-
-func (s superblock) uuidString() string {
-	u := s.uuid()
-	for _, b := range u {
-		if b != 0 {
-			return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
-		}
-	}
-	return ""
 }
 
 // cleanliness reads s_state: 1 cleanly unmounted, 2 errors were found, 4

@@ -24,7 +24,6 @@ package f2fs
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
@@ -105,14 +104,10 @@ func (f *fileSystem) readBlock(p []byte, number int64) error {
 
 // readFull reads len(p) bytes at off.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
+	if err := filesystem.ReadFull(r, p, off); err != nil {
+		return fmt.Errorf("f2fs: reading %d bytes at %d: %w", len(p), off, err)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("f2fs: reading %d bytes at %d: %w", len(p), off, err)
+	return nil
 }
 
 // formatError says what is wrong at a byte of the volume.

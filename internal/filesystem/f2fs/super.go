@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"unicode/utf16"
 
 	"doppel.live/internal/filesystem"
 )
@@ -57,22 +56,10 @@ func (s superblock) payload() int64       { return int64(le.Uint32(s[1664:])) } 
 func (s superblock) features() uint32     { return le.Uint32(s[2180:]) }
 func (s superblock) secondDevice() bool   { return s[2201] != 0 } // devs[0].path
 
-func (s superblock) uuid() string {
-	p := s[108:124]
-	if bytes.Equal(p, make([]byte, 16)) {
-		return ""
-	}
-	return fmt.Sprintf("%x-%x-%x-%x-%x", p[:4], p[4:6], p[6:8], p[8:10], p[10:])
-}
+func (s superblock) uuid() string { return filesystem.UUID(s[108:124]) }
 
-// label is volume_name, UTF-16 up to its first 0.
-func (s superblock) label() string {
-	var units []uint16
-	for p := s[124 : 124+1024]; len(p) > 0 && le.Uint16(p) != 0; p = p[2:] {
-		units = append(units, le.Uint16(p))
-	}
-	return string(utf16.Decode(units))
-}
+// label is volume_name.
+func (s superblock) label() string { return filesystem.UTF16(s[124:124+1024], le) }
 
 // readSuperblocks reads both superblocks. They must agree in everything but
 // the versions and errors that Linux notes in them.

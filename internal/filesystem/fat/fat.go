@@ -21,7 +21,6 @@ package fat
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -137,14 +136,10 @@ func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
 
 // readFull reads len(p) bytes at off.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
+	if err := filesystem.ReadFull(r, p, off); err != nil {
+		return fmt.Errorf("fat: reading %d bytes at %d: %w", len(p), off, err)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("fat: reading %d bytes at %d: %w", len(p), off, err)
+	return nil
 }
 
 // formatError says what is wrong at a byte of the volume.

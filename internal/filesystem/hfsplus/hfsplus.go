@@ -151,14 +151,10 @@ func read(r io.ReaderAt, off, n int64) ([]byte, error) {
 
 // readFull fills p from off on.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
+	if err := filesystem.ReadFull(r, p, off); err != nil {
+		return fmt.Errorf("hfsplus: reading %d bytes at %d: %w", len(p), off, err)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("hfsplus: reading %d bytes at %d: %w", len(p), off, err)
+	return nil
 }
 
 // formatError says what is wrong at a byte of the volume.

@@ -39,7 +39,7 @@ func readBoot(r io.ReaderAt, size int64) (boot, error) {
 		return b, fmt.Errorf("ntfs: %d bytes: %w", size, filesystem.ErrFormat)
 	}
 	p := make([]byte, 512)
-	if err := readFull(r, p, 0); err != nil {
+	if err := filesystem.ReadFull(r, p, 0); err != nil {
 		return b, fmt.Errorf("ntfs: boot sector: %w", err)
 	}
 	if string(p[3:11]) != magic {

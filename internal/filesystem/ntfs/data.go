@@ -226,7 +226,7 @@ func (d *data) readRuns(p []byte, off int64) error {
 		in := off % cluster
 		n := min(r.length*cluster-in, int64(len(p)))
 		if r.lcn != sparse {
-			if err := readFull(d.f.r, p[:n], r.lcn*cluster+in); err != nil {
+			if err := filesystem.ReadFull(d.f.r, p[:n], r.lcn*cluster+in); err != nil {
 				return fmt.Errorf("%d bytes at byte %d: %w", n, r.lcn*cluster+in, err)
 			}
 		}
@@ -273,7 +273,7 @@ func (d *data) unpack(number int64) error {
 		}
 		n := min(r.length, end-vcn)
 		part := packed[len(packed):][:n*cluster]
-		if err := readFull(d.f.r, part, r.lcn*cluster); err != nil {
+		if err := filesystem.ReadFull(d.f.r, part, r.lcn*cluster); err != nil {
 			return fmt.Errorf("%d bytes at byte %d: %w", len(part), r.lcn*cluster, err)
 		}
 		if vcn == number*d.unit {

@@ -29,13 +29,10 @@
 package ntfs
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math/bits"
-	"unicode/utf16"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -112,7 +109,7 @@ func (f *fileSystem) openMFT() error {
 		return formatError(0x30, "$MFT at cluster %d of %d", f.boot.mft, f.boot.clusters)
 	}
 	p := make([]byte, f.boot.record)
-	if err := readFull(f.r, p, offset); err != nil {
+	if err := filesystem.ReadFull(f.r, p, offset); err != nil {
 		return fmt.Errorf("ntfs: first MFT record at byte %d: %w", offset, err)
 	}
 	rec, err := parseRecord(p, offset)
@@ -174,7 +171,7 @@ func (f *fileSystem) readVolume() error {
 	if name, err := rec.find(attrVolumeName, ""); err != nil {
 		return err
 	} else if name != nil && !name.nonResident() {
-		f.info.Label = utf16Text(name.value())
+		f.info.Label = filesystem.UTF16(name.value(), le)
 	}
 	a, err := rec.find(attrVolumeInformation, "")
 	if err != nil {
@@ -213,7 +210,7 @@ func (f *fileSystem) findTail() error {
 	}
 	last := f.size - f.size%f.boot.sector - f.boot.sector
 	p := make([]byte, 512)
-	if err := readFull(f.r, p, last); err != nil {
+	if err := filesystem.ReadFull(f.r, p, last); err != nil {
 		return fmt.Errorf("ntfs: last sector of the volume, at byte %d: %w", last, err)
 	}
 	tail := []extent.Extent{{Offset: end, Length: f.boot.size() + f.boot.sector - end}}
@@ -243,27 +240,6 @@ func (f *fileSystem) countUsed() error {
 // formatError is an error at a byte of the volume.
 func formatError(offset int64, format string, args ...any) error {
 	return &filesystem.FormatError{Format: "ntfs", Offset: offset, What: fmt.Sprintf(format, args...)}
-}
-
-// readFull fills p from off on.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// utf16Text is UTF-16 up to its first 0.
-func utf16Text(p []byte) string {
-	var units []uint16
-	for ; len(p) >= 2 && !bytes.Equal(p[:2], []byte{0, 0}); p = p[2:] {
-		units = append(units, le.Uint16(p))
-	}
-	return string(utf16.Decode(units))
 }
 
 // Stamps implements filesystem.Stamped: the restart pages of $LogFile, and

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"doppel.live/internal/filesystem"
 )
 
 // run is a piece of a stream: clusters one after the other.
@@ -300,7 +302,7 @@ func (s *stream) readAt(p []byte, at int64) error {
 		if n = min(n, int64(len(p))); n <= 0 {
 			return fmt.Errorf("ntfs: %s: byte %d has no cluster", s.what, at)
 		}
-		if err := readFull(s.f.r, p[:n], off); err != nil {
+		if err := filesystem.ReadFull(s.f.r, p[:n], off); err != nil {
 			return fmt.Errorf("ntfs: %s at byte %d: %w", s.what, off, err)
 		}
 		p, at = p[n:], at+n
@@ -322,7 +324,7 @@ func (f *fileSystem) readRecord(number int64) (record, error) {
 		if n <= 0 {
 			return record{}, formatError(off, "MFT record %d is cut", number)
 		}
-		if err := readFull(f.r, p[done:done+n], at); err != nil {
+		if err := filesystem.ReadFull(f.r, p[done:done+n], at); err != nil {
 			return record{}, fmt.Errorf("ntfs: MFT record %d at byte %d: %w", number, at, err)
 		}
 		done += n

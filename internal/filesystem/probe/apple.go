@@ -77,7 +77,7 @@ func apfsX(v *volume) *found {
 		return nil
 	}
 	h := simple("apfs", 32, 4)
-	h.info.UUID, h.info.BlockSize = uuid(sb[72:88]), int64(le.Uint32(sb[36:]))
+	h.info.UUID, h.info.BlockSize = filesystem.UUID(sb[72:88]), int64(le.Uint32(sb[36:]))
 	h.info.Size = bounded(le.Uint64(sb[40:]), h.info.BlockSize)
 	h.read(apfs.Open(v.r, v.size))
 	return h

@@ -27,7 +27,7 @@ func mdMember(v *volume) *found {
 			continue
 		}
 		h := simple("linux_raid_member", at, 4)
-		h.info.UUID, h.info.Label = uuid(sb[16:32]), text(sb[32:64])
+		h.info.UUID, h.info.Label = filesystem.UUID(sb[16:32]), text(sb[32:64])
 		h.reason = "a member of an array"
 		return h
 	}
@@ -45,7 +45,7 @@ func mdMember(v *volume) *found {
 		for i, off := range []int{20, 52, 56, 60} {
 			be.PutUint32(id[4*i:], order.Uint32(sb[off:]))
 		}
-		h.info.UUID, h.reason = uuid(id), "a member of an array"
+		h.info.UUID, h.reason = filesystem.UUID(id), "a member of an array"
 		return h
 	}
 	return nil
@@ -141,11 +141,11 @@ func bcache(v *volume) *found {
 		return nil
 	case v.has(at+24, magic) && le.Uint64(p[8:]) == 8:
 		h := simple("bcache", at+24, 16)
-		h.info.UUID, h.reason = uuid(p[40:56]), "a device of bcache"
+		h.info.UUID, h.reason = filesystem.UUID(p[40:56]), "a device of bcache"
 		return h
 	case v.has(at+24, bcachefs):
 		h := simple("bcachefs", at+24, 16)
-		h.info.UUID, h.info.Label = uuid(p[56:72]), text(p[72:104])
+		h.info.UUID, h.info.Label = filesystem.UUID(p[56:72]), text(p[72:104])
 		return h
 	}
 	return nil
@@ -241,7 +241,7 @@ func swap(v *volume) *found {
 
 func swapNames(v *volume, h *found) {
 	if p := v.at(1024, 64); le.Uint32(p) == 1 || be.Uint32(p) == 1 {
-		h.info.UUID, h.info.Label = uuid(p[12:28]), text(p[28:44])
+		h.info.UUID, h.info.Label = filesystem.UUID(p[12:28]), text(p[28:44])
 	}
 }
 

@@ -48,7 +48,7 @@ func xfsX(v *volume) *found {
 		return nil
 	}
 	h := simple("xfs", 0, 4)
-	h.info.UUID, h.info.Label = uuid(sb[32:48]), text(sb[108:120])
+	h.info.UUID, h.info.Label = filesystem.UUID(sb[32:48]), text(sb[108:120])
 	h.info.BlockSize = int64(be.Uint32(sb[4:]))
 	h.info.Size = bounded(be.Uint64(sb[8:]), h.info.BlockSize)
 	info, err := xfs.Identify(v.r, v.size)
@@ -103,7 +103,7 @@ func btrfsX(v *volume) *found {
 			h.also(at+64, 8)
 		case at == first:
 			h = simple("btrfs", at+64, 8)
-			h.info.UUID, h.info.Label = uuid(sb[32:48]), text(sb[299:555])
+			h.info.UUID, h.info.Label = filesystem.UUID(sb[32:48]), text(sb[299:555])
 			h.info.BlockSize = int64(le.Uint32(sb[144:]))
 			h.info.Size = bounded(le.Uint64(sb[112:]), 1)
 			if le.Uint64(sb[136:]) > 1 {
@@ -143,7 +143,7 @@ func f2fsX(v *volume) *found {
 		return nil
 	}
 	h := simple("f2fs", 1024, 4)
-	h.info.UUID, h.info.Label = uuid(sb[108:124]), utf16Text(sb[124:124+1024], le)
+	h.info.UUID, h.info.Label = filesystem.UUID(sb[108:124]), filesystem.UTF16(sb[124:124+1024], le)
 	h.info.BlockSize = 1 << le.Uint32(sb[16:])
 	h.info.Size = bounded(le.Uint64(sb[36:]), h.info.BlockSize)
 	if v.has(4096+1024, magic) {
@@ -175,7 +175,7 @@ func jfs(v *volume) *found {
 		return nil
 	}
 	h := simple("jfs", 32<<10, 4)
-	h.info.UUID, h.info.Label, h.info.BlockSize = uuid(sb[136:152]), text(sb[152:168]), int64(le.Uint32(sb[16:]))
+	h.info.UUID, h.info.Label, h.info.BlockSize = filesystem.UUID(sb[136:152]), text(sb[152:168]), int64(le.Uint32(sb[16:]))
 	if v.has(60<<10, "JFS1") {
 		h.also(60<<10, 4)
 	}
@@ -194,7 +194,7 @@ func reiserfs(v *volume) *found {
 	if v.has(at, "ReIsEr4\x00") {
 		sb := v.at(at, 64)
 		h := simple("reiser4", at, 7)
-		h.info.UUID, h.info.Label = uuid(sb[20:36]), text(sb[36:52])
+		h.info.UUID, h.info.Label = filesystem.UUID(sb[20:36]), text(sb[36:52])
 		return h
 	}
 	for _, at := range []int64{at, 8 << 10} {
@@ -207,7 +207,7 @@ func reiserfs(v *volume) *found {
 				h := simple("reiserfs", at+52, int64(len(magic)))
 				h.info.BlockSize = int64(le.Uint16(sb[44:]))
 				if magic != "ReIsErFs" {
-					h.info.UUID, h.info.Label = uuid(sb[84:100]), text(sb[100:116])
+					h.info.UUID, h.info.Label = filesystem.UUID(sb[84:100]), text(sb[100:116])
 				}
 				return h
 			}
@@ -243,7 +243,7 @@ func nilfs2(v *volume) *found {
 			continue
 		}
 		h = simple("nilfs2", at+6, 2)
-		h.info.UUID, h.info.Label = uuid(sb[152:168]), text(sb[168:248])
+		h.info.UUID, h.info.Label = filesystem.UUID(sb[152:168]), text(sb[168:248])
 		h.info.BlockSize, h.info.Size = 1024<<le.Uint32(sb[20:]), bounded(le.Uint64(sb[32:]), 1)
 	}
 	return h
@@ -316,6 +316,6 @@ func erofs(v *volume) *found {
 		return nil
 	}
 	h := simple("erofs", 1024, 4)
-	h.info.UUID, h.info.Label, h.info.BlockSize = uuid(sb[48:64]), text(sb[64:80]), 1<<sb[12]
+	h.info.UUID, h.info.Label, h.info.BlockSize = filesystem.UUID(sb[48:64]), text(sb[64:80]), 1<<sb[12]
 	return h
 }

@@ -3,10 +3,8 @@ package probe
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"unicode/utf16"
 
 	"doppel.live/internal/filesystem"
 )
@@ -46,15 +44,11 @@ func (v *volume) at(off, n int64) []byte {
 
 func (v *volume) read(off, n int64) []byte {
 	p := make([]byte, n)
-	m, err := v.r.ReadAt(p, off)
-	if m == len(p) {
-		return p
+	if err := filesystem.ReadFull(v.r, p, off); err != nil {
+		v.err = fmt.Errorf("probe: reading %d bytes at %d: %w", n, off, err)
+		return nil
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	v.err = fmt.Errorf("probe: reading %d bytes at %d: %w", n, off, err)
-	return nil
+	return p
 }
 
 // has says whether the bytes at off are magic.
@@ -80,31 +74,10 @@ func powerOfTwo[T uint8 | uint16 | uint32 | uint64 | int64](n, lo, hi T) bool {
 	return n >= lo && n <= hi && n&(n-1) == 0
 }
 
-// uuid prints 16 bytes in their order; all zero is no UUID.
-func uuid(p []byte) string {
-	if len(p) != 16 || bytes.Equal(p, make([]byte, 16)) {
-		return ""
-	}
-	return fmt.Sprintf("%x-%x-%x-%x-%x", p[:4], p[4:6], p[6:8], p[8:10], p[10:])
-}
-
 // text is a string up to its first 0, without spaces at its end.
 func text(p []byte) string {
 	if i := bytes.IndexByte(p, 0); i >= 0 {
 		p = p[:i]
 	}
 	return string(bytes.TrimRight(p, " "))
-}
-
-// utf16Text is UTF-16 up to its first 0.
-func utf16Text(p []byte, order binary.ByteOrder) string {
-	var units []uint16
-	for ; len(p) >= 2; p = p[2:] {
-		u := order.Uint16(p)
-		if u == 0 {
-			break
-		}
-		units = append(units, u)
-	}
-	return string(utf16.Decode(units))
 }

@@ -50,7 +50,7 @@ func (f *fileSystem) groups(visit func(g *group) error) error {
 			return formatError(f.sb.at+24, "the metadata of cylinder group %d are not in it", c)
 		}
 		g.at = (start + f.sb.groupBlock()) * f.sb.fragmentSize()
-		if err := readFull(f.r, g.header, g.at); err != nil {
+		if err := filesystem.ReadFull(f.r, g.header, g.at); err != nil {
 			return fmt.Errorf("ufs: cylinder group %d at byte %d: %w", c, g.at, err)
 		}
 		if err := g.check(); err != nil {
@@ -194,7 +194,7 @@ func (f *fileSystem) checkCounts() error {
 		i := g.number * summarySize % whole
 		if i == 0 {
 			window = window[:min(whole, (f.sb.groups()-g.number)*summarySize)]
-			if err := readFull(f.r, window, at); err != nil {
+			if err := filesystem.ReadFull(f.r, window, at); err != nil {
 				return fmt.Errorf("ufs: summary of cylinder group %d at byte %d: %w", g.number, at, err)
 			}
 		}

@@ -205,7 +205,7 @@ func readSuperblock(r io.ReaderAt, size, at int64) (s superblock, ok bool, err e
 		return s, false, nil
 	}
 	s = superblock{p: make([]byte, min(superArea, size-at)), at: at}
-	if err := readFull(r, s.p, at); err != nil {
+	if err := filesystem.ReadFull(r, s.p, at); err != nil {
 		return s, false, fmt.Errorf("ufs: superblock at byte %d: %w", at, err)
 	}
 	for _, s.order = range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {

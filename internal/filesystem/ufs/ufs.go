@@ -144,18 +144,6 @@ func hash(p []byte, at int) uint32 {
 	return ^crc32.Update(sum, table, p[at+4:])
 }
 
-// readFull reads len(p) bytes at off.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // formatError says what is wrong at a byte of the volume.
 func formatError(offset int64, format string, args ...any) error {
 	return &filesystem.FormatError{Format: "ufs", Offset: offset, What: fmt.Sprintf(format, args...)}

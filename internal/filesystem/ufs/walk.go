@@ -3,6 +3,8 @@ package ufs
 import (
 	"encoding/binary"
 	"fmt"
+
+	"doppel.live/internal/filesystem"
 )
 
 var le = binary.LittleEndian
@@ -62,7 +64,7 @@ func (w *walker) inodes(g *group, block []byte) error {
 	at := (sb.start(g.number) + sb.inodeBlock()) * sb.fragmentSize()
 	for n := int64(0); n < total; at += int64(len(block)) {
 		used := false
-		if err := readFull(w.f.r, block, at); err != nil {
+		if err := filesystem.ReadFull(w.f.r, block, at); err != nil {
 			return fmt.Errorf("ufs: inodes of cylinder group %d at byte %d: %w", g.number, at, err)
 		}
 		for off := int64(0); off < int64(len(block)) && n < total; off += size {
@@ -151,7 +153,7 @@ func (w *walker) indirect(fragment int64, level int) error {
 	}
 	w.seen[level][fragment] = true
 	p, at := w.blocks[level], fragment*sb.fragmentSize()
-	if err := readFull(w.f.r, p, at); err != nil {
+	if err := filesystem.ReadFull(w.f.r, p, at); err != nil {
 		return fmt.Errorf("ufs: indirect block at byte %d: %w", at, err)
 	}
 	for i := range sb.pointers() {

@@ -246,7 +246,7 @@ func cycleOf(p []byte) uint32 {
 // read reads basic blocks from at on, over the end of the ring where need be.
 func (l *ring) read(p []byte, at int64) error {
 	n := min(int64(len(p)), (l.blocks-at)*basicBlock)
-	if err := readFull(l.f.r, p[:n], l.offset+at*basicBlock); err != nil {
+	if err := filesystem.ReadFull(l.f.r, p[:n], l.offset+at*basicBlock); err != nil {
 		return fmt.Errorf("xfs: log at byte %d: %w", l.offset+at*basicBlock, err)
 	}
 	if n < int64(len(p)) {

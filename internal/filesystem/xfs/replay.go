@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem"
 )
 
 // replay reads the log of a file system that was not unmounted, from its tail
@@ -163,7 +164,7 @@ func (p *replay) isOurs(c change) (bool, error) {
 		return true, nil
 	}
 	magic := make([]byte, 4)
-	if err := readFull(p.f.r, magic, c.off); err != nil {
+	if err := filesystem.ReadFull(p.f.r, magic, c.off); err != nil {
 		return false, fmt.Errorf("xfs: buffer at byte %d: %w", c.off, err)
 	}
 	return string(magic) == p.f.treeMagic(), nil
@@ -178,7 +179,7 @@ func (p *replay) dropOld() error {
 	}
 	for off, img := range p.images {
 		b := make([]byte, len(img.data))
-		if err := readFull(p.f.r, b, off); err != nil {
+		if err := filesystem.ReadFull(p.f.r, b, off); err != nil {
 			return fmt.Errorf("xfs: buffer at byte %d: %w", off, err)
 		}
 		uuid, lsn := b[32:48], uint64(0)
@@ -224,7 +225,7 @@ func (f *fileSystem) replayedSuperblock() error {
 // replayed says that part of it comes from the log, where its checksum is not
 // made anew; what the log has was verified by checksums of its own.
 func (f *fileSystem) read(p []byte, off int64) (replayed bool, err error) {
-	if err := readFull(f.r, p, off); err != nil {
+	if err := filesystem.ReadFull(f.r, p, off); err != nil {
 		return false, err
 	}
 	img := f.images[off]

@@ -63,10 +63,7 @@ func (s superblock) label() string {
 	return string(name)
 }
 
-func (s superblock) uuidString() string {
-	u := s.uuid()
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
-}
+func (s superblock) uuidString() string { return filesystem.UUID(s.uuid()) }
 
 // features2 is sb_features2, which some machines once wrote four bytes behind
 // its place.
@@ -122,7 +119,7 @@ func (f *fileSystem) readSuperblock(size int64) error {
 		return filesystem.ErrFormat
 	}
 	sb := make(superblock, superSize)
-	if err := readFull(f.r, sb, 0); err != nil {
+	if err := filesystem.ReadFull(f.r, sb, 0); err != nil {
 		return fmt.Errorf("xfs: superblock: %w", err)
 	}
 	if string(sb[:4]) != "XFSB" {
@@ -133,7 +130,7 @@ func (f *fileSystem) readSuperblock(size int64) error {
 		return formatError(102, "sectors of %d bytes", n)
 	}
 	sb = make(superblock, n)
-	if err := readFull(f.r, sb, 0); err != nil {
+	if err := filesystem.ReadFull(f.r, sb, 0); err != nil {
 		return fmt.Errorf("xfs: superblock: %w", err)
 	}
 	f.sb, f.sectorSize, f.size = sb, n, size

@@ -20,7 +20,6 @@
 package xfs
 
 import (
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -156,19 +155,6 @@ func (f *fileSystem) checksum(p []byte, off int) uint32 {
 	crc := crc32.Update(0, f.castagnoli, p[:off])
 	crc = crc32.Update(crc, f.castagnoli, make([]byte, 4))
 	return crc32.Update(crc, f.castagnoli, p[off+4:])
-}
-
-// readFull reads all of p at byte off; the end of the volume within it is an
-// error.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 func formatError(off int64, format string, args ...any) error {
