@@ -1,13 +1,11 @@
 package apfs
 
 import (
-	"errors"
 	"math/bits"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem/bitmap"
 )
-
-var errStopped = errors.New("stopped by the caller")
 
 // reserve collects the blocks that are in use whatever the bitmaps say.
 func (f *fileSystem) reserve() error {
@@ -88,15 +86,13 @@ type scan struct {
 	f     *fileSystem
 	next  int64 // first block of the next chunk
 	free  uint64
-	first int64 // of the run that is open; -1: none
 	inUse []extent.Extent
 	also  []extent.Extent
 	buf   []byte
-	emit  func(first, end int64) bool
+	add   func(extent.Extent) error
 }
 
-// all reads the bitmaps and calls emit with the runs of blocks in use,
-// ascending, until it returns false.
+// all reads the bitmaps and adds the runs of blocks in use, ascending.
 func (s *scan) all() error {
 	s.buf = make([]byte, s.f.block)
 	if err := s.f.chunks(s.chunk); err != nil {
@@ -105,7 +101,7 @@ func (s *scan) all() error {
 	if d := s.f.spaceman; s.free != d.main().free() {
 		return formatError(d.offset+72, "the chunks have %d free blocks, the space manager %d", s.free, d.main().free())
 	}
-	return s.close(s.f.blocks)
+	return nil
 }
 
 // chunk takes the next chunk, described at a byte of the volume.
@@ -121,9 +117,8 @@ func (s *scan) chunk(c chunk, at int64) error {
 	}
 	s.free += uint64(c.free())
 	if c.bitmap() == 0 && c.free() == count && !s.named(count) {
-		err := s.close(s.next)
 		s.next += count
-		return err
+		return nil
 	}
 	if err := s.bitmap(c, at, count); err != nil {
 		return err
@@ -221,36 +216,14 @@ func fill(p []byte, from, to int64) {
 	}
 }
 
-// runs opens and closes runs by the bits of a chunk of count blocks.
+// runs adds the runs of bits of a chunk of count blocks.
 func (s *scan) runs(count int64) error {
 	for i := int64(0); i < count; {
-		b := s.buf[i/8]
-		if n := count - i; i%8 == 0 && n >= 8 && (b == 0 && s.first < 0 || b == 0xFF && s.first >= 0) {
-			i += 8
-			continue
+		from := bitmap.Next(s.buf, i, count, true)
+		i = bitmap.Next(s.buf, from, count, false)
+		if err := s.add(extent.Extent{Offset: (s.next + from) * s.f.block, Length: (i - from) * s.f.block}); err != nil {
+			return err
 		}
-		switch used := b>>uint(i%8)&1 != 0; {
-		case used && s.first < 0:
-			s.first = s.next + i
-		case !used:
-			if err := s.close(s.next + i); err != nil {
-				return err
-			}
-		}
-		i++
-	}
-	return nil
-}
-
-// close ends the run that is open, if any.
-func (s *scan) close(end int64) error {
-	if s.first < 0 {
-		return nil
-	}
-	first := s.first
-	s.first = -1
-	if !s.emit(first, end) {
-		return errStopped
 	}
 	return nil
 }

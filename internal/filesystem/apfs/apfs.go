@@ -32,7 +32,6 @@ package apfs
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -90,13 +89,8 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	if first.xid() < f.super.xid() {
 		f.info.State = filesystem.Dirty
 	}
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return nil, err
-		}
-		f.info.Used += e.Length
-	}
-	return f, nil
+	f.info.Used, err = extent.Sum(f.Allocated())
+	return f, err
 }
 
 // Info describes the container. Labels belong to its volumes: as for blkid, it
@@ -105,14 +99,10 @@ func (f *fileSystem) Info() filesystem.Info { return f.info }
 
 // Allocated gives the extents in use.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
-		s := &scan{f: f, inUse: f.inUse, also: f.also, first: -1, emit: func(first, end int64) bool {
-			return yield(extent.Extent{Offset: first * f.block, Length: (end - first) * f.block}, nil)
-		}}
-		if err := s.all(); err != nil && !errors.Is(err, errStopped) {
-			yield(extent.Extent{}, err)
-		}
-	}
+	return extent.Joined(func(add func(extent.Extent) error) error {
+		s := &scan{f: f, inUse: f.inUse, also: f.also, add: add}
+		return s.all()
+	})
 }
 
 // within says whether count blocks from block at on lie in [from, from+length).

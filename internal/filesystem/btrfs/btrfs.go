@@ -113,7 +113,7 @@ func (f *fileSystem) loadFixed() error {
 
 // countUsed adds what the block groups count, copies included. Where some of
 // it may be counted twice, the extents themselves are counted.
-func (f *fileSystem) countUsed() error {
+func (f *fileSystem) countUsed() (err error) {
 	f.info.Used = extent.Total(f.fixed)
 	simple := f.sb.logRoot() == 0
 	for _, s := range f.stripes {
@@ -123,14 +123,8 @@ func (f *fileSystem) countUsed() error {
 	if simple {
 		return nil
 	}
-	f.info.Used = 0
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return err
-		}
-		f.info.Used += e.Length
-	}
-	return nil
+	f.info.Used, err = extent.Sum(f.Allocated())
+	return err
 }
 
 // formatError says what is wrong at a byte of the volume.

@@ -1,32 +1,28 @@
 package exfat
 
 import (
-	"errors"
 	"math/bits"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem/bitmap"
 )
 
 const bitmapPiece = 1 << 20 // bytes of the bitmap read at once
 
-var errStopped = errors.New("stopped by the caller")
-
 // scan is the state of one pass over the bitmap. Bit 0 of byte 0 is cluster 2.
 type scan struct {
+	f       *fileSystem
 	cluster int64 // of the next bit
 	end     int64 // behind the last cluster
-	first   int64 // of the run that is open; 0: none
 	inUse   []extent.Extent
-	reached clusterSet // in use, too; nil: none
-	emit    func(first, end int64) bool
+	add     func(extent.Extent) error
 }
 
-// scanBitmap reads the bitmap and calls emit with the runs of clusters in use,
-// ascending, until it returns false.
-func (f *fileSystem) scanBitmap(emit func(first, end int64) bool) error {
-	s := &scan{cluster: 2, end: f.boot.clusters() + 2, inUse: f.inUse, reached: f.reached, emit: emit}
+// scanBitmap reads the bitmap and adds the runs of clusters in use, ascending.
+func (f *fileSystem) scanBitmap(add func(extent.Extent) error) error {
+	s := &scan{f: f, cluster: 2, end: f.boot.clusters() + 2, inUse: f.inUse, add: add}
 	left := (f.boot.clusters() + 7) / 8
-	buf := make([]byte, min(bitmapPiece, left))
+	buf := make([]byte, (min(bitmapPiece, left)+7)/8*8)
 	for _, run := range f.bitmap {
 		at := f.boot.offset(run.Offset)
 		for n := min(left, run.Length<<f.boot.clusterShift()); n > 0; {
@@ -34,63 +30,35 @@ func (f *fileSystem) scanBitmap(emit func(first, end int64) bool) error {
 			if err := readFull(f.r, p, at); err != nil {
 				return err
 			}
-			if err := s.piece(p, at); err != nil {
+			if err := s.check(p, at); err != nil {
+				return err
+			}
+			if err := s.piece(buf, int64(len(p))); err != nil {
 				return err
 			}
 			at, n, left = at+int64(len(p)), n-int64(len(p)), left-int64(len(p))
 		}
 	}
-	return s.close(s.end)
-}
-
-// piece takes the next bytes of the bitmap, read at byte at.
-func (s *scan) piece(p []byte, at int64) error {
-	if err := s.check(p, at); err != nil {
-		return err
-	}
-	for _, b := range p {
-		if s.reached != nil {
-			b |= s.reached[(s.cluster-2)/8]
-		}
-		n := min(8, s.end-s.cluster)
-		b &= byte(1<<uint(n) - 1) // what is behind the last cluster means nothing
-		if b == 0 || b == 0xFF {
-			if err := s.run(0, b != 0); err != nil {
-				return err
-			}
-		} else {
-			for i := range n {
-				if err := s.run(i, b>>uint(i)&1 != 0); err != nil {
-					return err
-				}
-			}
-		}
-		s.cluster += n
-	}
 	return nil
 }
 
-// run opens or closes the present run at bit i of the present byte.
-func (s *scan) run(i int64, used bool) error {
-	if used && s.first == 0 {
-		s.first = s.cluster + i
+// piece takes the next length bytes of the bitmap, which w begins with. What is
+// behind the last cluster means nothing.
+func (s *scan) piece(w []byte, length int64) error {
+	if s.f.reached != nil {
+		for i, b := range s.f.reached[(s.cluster-2)/8:][:length] {
+			w[i] |= b
+		}
 	}
-	if !used && s.first != 0 {
-		return s.close(s.cluster + i)
+	n := min(8*length, s.end-s.cluster)
+	for i := int64(0); i < n; {
+		from := bitmap.Next(w, i, n, true)
+		i = bitmap.Next(w, from, n, false)
+		if err := s.add(extent.Extent{Offset: s.f.boot.offset(s.cluster + from), Length: (i - from) * s.f.boot.clusterSize()}); err != nil {
+			return err
+		}
 	}
-	return nil
-}
-
-// close ends the run that is open, if any.
-func (s *scan) close(end int64) error {
-	if s.first == 0 {
-		return nil
-	}
-	first := s.first
-	s.first = 0
-	if !s.emit(first, end) {
-		return errStopped
-	}
+	s.cluster += n
 	return nil
 }
 

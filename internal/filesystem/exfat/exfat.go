@@ -83,13 +83,8 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 			return nil, err
 		}
 	}
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return nil, err
-		}
-		f.info.Used += e.Length
-	}
-	return f, nil
+	f.info.Used, err = extent.Sum(f.Allocated())
+	return f, err
 }
 
 // Info describes the file system.
@@ -97,27 +92,12 @@ func (f *fileSystem) Info() filesystem.Info { return f.info }
 
 // Allocated gives the extents in use.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
-		pending := extent.Extent{Offset: 0, Length: f.boot.heap()}
-		err := f.scanBitmap(func(first, end int64) bool {
-			size := f.boot.clusterSize()
-			e := extent.Extent{Offset: f.boot.heap() + (first-2)*size, Length: (end - first) * size}
-			if pending.End() == e.Offset {
-				pending.Length += e.Length
-				return true
-			}
-			ok := yield(pending, nil)
-			pending = e
-			return ok
-		})
-		switch {
-		case errors.Is(err, errStopped):
-		case err != nil:
-			yield(extent.Extent{}, err)
-		default:
-			yield(pending, nil)
+	return extent.Joined(func(add func(extent.Extent) error) error {
+		if err := add(extent.Extent{Length: f.boot.heap()}); err != nil {
+			return err
 		}
-	}
+		return f.scanBitmap(add)
+	})
 }
 
 // Identify reads boot sector and label: what the file system calls itself,

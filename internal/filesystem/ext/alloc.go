@@ -1,14 +1,13 @@
 package ext
 
 import (
-	"errors"
 	"fmt"
 	"iter"
-	"math/bits"
 	"slices"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/bitmap"
 )
 
 const windowBytes = 4 << 20 // bytes of bitmaps held at once
@@ -29,14 +28,19 @@ type group struct {
 	own         [3]extent.Extent
 }
 
-var errStopped = errors.New("stopped by the caller")
-
 // Allocated gives the extents in use: all blocks that the bitmaps mark, the
 // boot block, and all metadata whether marked or not.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
+	return extent.Joined(func(add func(extent.Extent) error) error {
+		total := int64(0) // bytes
+		used := func(e extent.Extent) error {
+			total += e.Length
+			return add(e)
+		}
 		// The boot block; where blocks are larger it is part of block 0.
-		out := &runs{yield: yield, pending: extent.Extent{Offset: 0, Length: f.firstBlock * f.blockSize}}
+		if err := used(extent.Extent{Length: f.firstBlock * f.blockSize}); err != nil {
+			return err
+		}
 		n := max(16, windowBytes/f.blockSize)
 		w := &window{}
 		foreign := f.foreign
@@ -47,8 +51,8 @@ func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
 			for i := range w.groups {
 				bitmap := w.bitmaps[int64(i)*f.blockSize:][:f.blockSize]
 				foreign = f.markMetadata(bitmap, &w.groups[i], foreign)
-				if !f.emit(out, bitmap, w.groups[i].number) {
-					return errStopped
+				if err := f.emit(used, bitmap, w.groups[i].number); err != nil {
+					return err
 				}
 			}
 			w.groups = w.groups[:0]
@@ -64,19 +68,12 @@ func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
 		if err == nil {
 			err = flush()
 		}
-		if err == nil {
-			if !out.flush() {
-				return
-			}
-			// 0 while Open counts by these bitmaps.
-			if f.info.Used != 0 && out.total != f.info.Used {
-				err = formatError(superOffset, "the bitmaps have %d bytes in use, the superblock %d", out.total, f.info.Used)
-			}
+		// 0 while Open counts by these bitmaps.
+		if err == nil && f.info.Used != 0 && total != f.info.Used {
+			err = formatError(superOffset, "the bitmaps have %d bytes in use, the superblock %d", total, f.info.Used)
 		}
-		if err != nil && err != errStopped {
-			yield(extent.Extent{}, err)
-		}
-	}
+		return err
+	})
 }
 
 func (f *fileSystem) group(g int64, d descriptor) group {
@@ -174,59 +171,17 @@ func (f *fileSystem) mark(bitmap []byte, g int64, blocks extent.Extent) {
 	}
 }
 
-// emit gives the runs of set bits of group g to out.
-func (f *fileSystem) emit(out *runs, bitmap []byte, g int64) bool {
+// emit gives the runs of set bits of group g to used.
+func (f *fileSystem) emit(used func(extent.Extent) error, p []byte, g int64) error {
 	start, end := f.groupStart(g), f.groupEnd(g)
 	n := (end - start + f.clusterBlocks - 1) / f.clusterBlocks
 	for bit := int64(0); bit < n; {
-		from := nextBit(bitmap, bit, n, true)
-		bit = nextBit(bitmap, from, n, false)
+		from := bitmap.Next(p, bit, n, true)
+		bit = bitmap.Next(p, from, n, false)
 		first, last := start+from*f.clusterBlocks, min(start+bit*f.clusterBlocks, end)
-		if !out.add(extent.Extent{Offset: first * f.blockSize, Length: (last - first) * f.blockSize}) {
-			return false
+		if err := used(extent.Extent{Offset: first * f.blockSize, Length: (last - first) * f.blockSize}); err != nil {
+			return err
 		}
 	}
-	return true
-}
-
-// nextBit is the first bit from at on that is set, or not set, and n where
-// there is none. Bitmaps are whole multiples of 64 bits.
-func nextBit(bitmap []byte, at, n int64, set bool) int64 {
-	for at < n {
-		word := le.Uint64(bitmap[at/64*8:])
-		if !set {
-			word = ^word
-		}
-		if word >>= at % 64; word != 0 {
-			return min(n, at+int64(bits.TrailingZeros64(word)))
-		}
-		at += 64 - at%64
-	}
-	return n
-}
-
-// runs joins extents that touch and yields the others.
-type runs struct {
-	yield   func(extent.Extent, error) bool
-	pending extent.Extent
-	total   int64 // bytes that were yielded
-}
-
-// add takes the next extent; it returns false when the caller wants no more.
-func (r *runs) add(e extent.Extent) bool {
-	if e.Length == 0 {
-		return true
-	}
-	if r.pending.End() == e.Offset {
-		r.pending.Length += e.Length
-		return true
-	}
-	ok := r.flush()
-	r.pending = e
-	return ok
-}
-
-func (r *runs) flush() bool {
-	r.total += r.pending.Length
-	return r.pending.Length == 0 || r.yield(r.pending, nil)
+	return nil
 }

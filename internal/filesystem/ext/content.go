@@ -2,6 +2,7 @@ package ext
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -79,6 +80,8 @@ func (m *blockMap) read(p []byte, off int64) error {
 	}
 	return nil
 }
+
+var errStopped = errors.New("stopped by the caller")
 
 // Runs gives where the blocks of the file lie, those behind its end too.
 func (c *content) Runs() iter.Seq2[filesystem.Run, error] {

@@ -125,14 +125,10 @@ func (f *fileSystem) countUsed() error {
 			return nil
 		}
 	}
-	f.info.Used = 0
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return err
-		}
-		f.info.Used += e.Length
-	}
-	return nil
+	f.info.Used = 0 // while the bitmaps are counted: see Allocated
+	used, err := extent.Sum(f.Allocated())
+	f.info.Used = used
+	return err
 }
 
 // Info describes the file system.

@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io"
 
+	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
 )
 
@@ -85,13 +86,8 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 	if err := f.checkCounts(); err != nil {
 		return nil, err
 	}
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return nil, err
-		}
-		f.info.Used += e.Length
-	}
-	return f, nil
+	f.info.Used, err = extent.Sum(f.Allocated())
+	return f, err
 }
 
 // Info describes the file system.

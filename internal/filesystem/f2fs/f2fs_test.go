@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"doppel.live/internal/filesystem/bitmap"
 	"doppel.live/internal/filesystem/fstest"
 )
 
@@ -30,9 +31,10 @@ func fsckAgrees(t *testing.T, path string, f *fileSystem) {
 		t.Fatalf("fsck.f2fs counts nothing:\n%s", out)
 	}
 	var valid, free int64
-	err := f.united(func(segment int64, bitmap []byte) error {
-		valid += count(bitmap)
-		if count(bitmap) == 0 && !slices.Contains(f.views[0].cp.currentSegments(), segment) {
+	err := f.united(func(segment int64, blocks []byte) error {
+		n := bitmap.Count(blocks)
+		valid += n
+		if n == 0 && !slices.Contains(f.views[0].cp.currentSegments(), segment) {
 			free++
 		}
 		return nil

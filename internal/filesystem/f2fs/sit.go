@@ -1,7 +1,7 @@
 package f2fs
 
 import (
-	"math/bits"
+	"doppel.live/internal/filesystem/bitmap"
 )
 
 const (
@@ -143,7 +143,7 @@ func (f *fileSystem) checkCounts() error {
 	v := f.views[0]
 	var all, nodes int64
 	err := f.segments(v, func(segment int64, e entry, at int64) error {
-		if n := count(e.bitmap()); n != e.blocks() {
+		if n := bitmap.Count(e.bitmap()); n != e.blocks() {
 			return formatError(at, "segment %d has %d valid blocks by its bitmap, %d by its count", segment, n, e.blocks())
 		}
 		all += e.blocks()
@@ -163,13 +163,4 @@ func (f *fileSystem) checkCounts() error {
 		return f.checkNodes(v)
 	}
 	return nil
-}
-
-// count is the number of set bits of a segment's bitmap.
-func count(bitmap []byte) int64 {
-	n := 0
-	for i := 0; i < mapSize; i += 8 {
-		n += bits.OnesCount64(le.Uint64(bitmap[i:]))
-	}
-	return int64(n)
 }

@@ -97,21 +97,16 @@ func (f *fileSystem) Info() filesystem.Info { return f.info }
 
 // Allocated gives the extents in use.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
-		pending := extent.Extent{Offset: 0, Length: f.data}
+	return extent.Joined(func(add func(extent.Extent) error) error {
+		err := add(extent.Extent{Length: f.data})
 		for first, end := range f.used.runs() {
-			e := extent.Extent{Offset: f.data + first*f.clusterSize, Length: (end - first) * f.clusterSize}
-			if pending.End() == e.Offset {
-				pending.Length += e.Length
-				continue
+			if err != nil {
+				return err
 			}
-			if !yield(pending, nil) {
-				return
-			}
-			pending = e
+			err = add(extent.Extent{Offset: f.data + first*f.clusterSize, Length: (end - first) * f.clusterSize})
 		}
-		yield(pending, nil)
-	}
+		return err
+	})
 }
 
 // Identify reads boot sector and label: what the file system calls itself,

@@ -2,10 +2,10 @@ package hfsplus
 
 import (
 	"iter"
-	"math/bits"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/bitmap"
 )
 
 // area is the allocation blocks of a volume and their bitmap, whose first bit
@@ -62,67 +62,32 @@ func (a *area) mark(w []byte, first, n int64) {
 	}
 }
 
-// next is the first bit from i on that is set, or clear; n where none is.
-func next(w []byte, i, n int64, set bool) int64 {
-	for i < n {
-		word := be.Uint64(w[i/64*8:])
-		if !set {
-			word = ^word
-		}
-		if word &= ^uint64(0) >> (i % 64); word != 0 {
-			return min(n, i/64*64+int64(bits.LeadingZeros64(word)))
-		}
-		i = (i/64 + 1) * 64
-	}
-	return n
-}
-
-// stopped says that the caller of Allocated wants no more.
-type stopped struct{}
-
-func (stopped) Error() string { return "stopped by the caller" }
-
 // Allocated gives the extents in use: the blocks that the bitmap marks, those
 // that a header names, and all that lies outside of the blocks.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
-		pending := extent.Extent{Length: f.area.first}
-		used := func(e extent.Extent) error {
-			if pending.End() == e.Offset {
-				pending.Length += e.Length
-				return nil
-			}
-			if pending.Length > 0 && !yield(pending, nil) {
-				return stopped{}
-			}
-			pending = e
-			return nil
+	return extent.Joined(func(add func(extent.Extent) error) error {
+		err := add(extent.Extent{Length: f.area.first})
+		if err != nil {
+			return err
 		}
-		err := f.area.windows(func(w []byte, first, n int64) error {
+		err = f.area.windows(func(w []byte, first, n int64) error {
 			f.area.mark(w, first, n)
-			for i := next(w, 0, n, true); i < n; {
-				end := next(w, i, n, false)
-				e := extent.Extent{Offset: f.area.first + (first+i)*f.area.blockSize, Length: (end - i) * f.area.blockSize}
-				if err := used(e); err != nil {
+			for i := int64(0); i < n; {
+				from := bitmap.NextHigh(w, i, n, true)
+				i = bitmap.NextHigh(w, from, n, false)
+				if err := add(extent.Extent{Offset: f.area.first + (first+from)*f.area.blockSize, Length: (i - from) * f.area.blockSize}); err != nil {
 					return err
 				}
-				i = next(w, end, n, true)
 			}
 			return nil
 		})
 		for _, e := range f.tail {
 			if err == nil {
-				err = used(e)
+				err = add(e)
 			}
 		}
-		switch {
-		case err == stopped{}:
-		case err != nil:
-			yield(extent.Extent{}, err)
-		case pending.Length > 0:
-			yield(pending, nil)
-		}
-	}
+		return err
+	})
 }
 
 // countUsed counts what Allocated gives, and holds the bitmap of a volume that
@@ -130,9 +95,9 @@ func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
 func (f *fileSystem) countUsed(free, at int64) error {
 	marked, used := int64(0), int64(0)
 	err := f.area.windows(func(w []byte, first, n int64) error {
-		marked += ones(w)
+		marked += bitmap.Count(w)
 		f.area.mark(w, first, n)
-		used += ones(w)
+		used += bitmap.Count(w)
 		return nil
 	})
 	if err != nil {
@@ -143,12 +108,4 @@ func (f *fileSystem) countUsed(free, at int64) error {
 	}
 	f.info.Used = f.area.first + used*f.area.blockSize + extent.Total(f.tail)
 	return nil
-}
-
-// ones counts the bits that are set.
-func ones(w []byte) (n int64) {
-	for ; len(w) > 0; w = w[8:] {
-		n += int64(bits.OnesCount64(be.Uint64(w)))
-	}
-	return n
 }

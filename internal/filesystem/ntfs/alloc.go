@@ -1,12 +1,11 @@
 package ntfs
 
 import (
-	"errors"
 	"fmt"
 	"iter"
-	"math/bits"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem/bitmap"
 )
 
 const (
@@ -14,41 +13,32 @@ const (
 	maxExtra    = 1 << 20 // runs that $Bitmap does not know
 )
 
-var errStopped = errors.New("stopped by the caller")
-
 // Allocated gives the extents in use: the clusters that $Bitmap marks, those
 // of all runs of MFT records in use, and what lies behind the last cluster.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
+	return extent.Joined(func(add func(extent.Extent) error) error {
 		extra, err := f.unmarked()
 		if err != nil {
-			yield(extent.Extent{}, err)
-			return
+			return err
 		}
-		out := &runsOut{yield: yield}
 		err = f.windows(func(w []byte, first, n int64) error {
 			extra = markIn(w, first, n, extra)
 			for bit := int64(0); bit < n; {
-				from := nextBit(w, bit, n, true)
-				bit = nextBit(w, from, n, false)
-				if !out.add(extent.Extent{Offset: (first + from) * f.boot.cluster, Length: (bit - from) * f.boot.cluster}) {
-					return errStopped
+				from := bitmap.Next(w, bit, n, true)
+				bit = bitmap.Next(w, from, n, false)
+				if err := add(extent.Extent{Offset: (first + from) * f.boot.cluster, Length: (bit - from) * f.boot.cluster}); err != nil {
+					return err
 				}
 			}
 			return nil
 		})
 		for _, e := range f.tail {
-			if err == nil && !out.add(e) {
-				err = errStopped
+			if err == nil {
+				err = add(e)
 			}
 		}
-		switch {
-		case err == nil:
-			out.flush()
-		case err != errStopped:
-			yield(extent.Extent{}, err)
-		}
-	}
+		return err
+	})
 }
 
 // windows calls each for all of $Bitmap, piece by piece: n bits from cluster
@@ -201,8 +191,8 @@ func (b *bitPages) clear(list []extent.Extent, r run) ([]extent.Extent, error) {
 		}
 		base := number * pageBits
 		stop := min(end-base, pageBits)
-		from := nextBit(b.bits, lcn-base, stop, false)
-		to := nextBit(b.bits, from, stop, true)
+		from := bitmap.Next(b.bits, lcn-base, stop, false)
+		to := bitmap.Next(b.bits, from, stop, true)
 		if to > from {
 			if len(list) >= maxExtra {
 				return list, formatError((base+from)*b.f.boot.cluster, "too many clusters in use that $Bitmap does not mark")
@@ -237,44 +227,4 @@ func (b *bitPages) load(number int64) error {
 	}
 	b.last, b.bits = number, p
 	return nil
-}
-
-// nextBit is the first bit from at on that is set, or not set, and n where
-// there is none. The length of bitmap is a multiple of 8.
-func nextBit(bitmap []byte, at, n int64, set bool) int64 {
-	for at < n {
-		word := le.Uint64(bitmap[at/64*8:])
-		if !set {
-			word = ^word
-		}
-		if word >>= at % 64; word != 0 {
-			return min(n, at+int64(bits.TrailingZeros64(word)))
-		}
-		at += 64 - at%64
-	}
-	return n
-}
-
-// runsOut joins extents that touch and yields the others.
-type runsOut struct {
-	yield   func(extent.Extent, error) bool
-	pending extent.Extent
-}
-
-// add takes the next extent; it returns false when the caller wants no more.
-func (o *runsOut) add(e extent.Extent) bool {
-	if e.Length == 0 {
-		return true
-	}
-	if o.pending.Length > 0 && o.pending.End() == e.Offset {
-		o.pending.Length += e.Length
-		return true
-	}
-	ok := o.flush()
-	o.pending = e
-	return ok
-}
-
-func (o *runsOut) flush() bool {
-	return o.pending.Length == 0 || o.yield(o.pending, nil)
 }

@@ -32,10 +32,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math/bits"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/bitmap"
 )
 
 var le = binary.LittleEndian
@@ -228,9 +228,7 @@ func (f *fileSystem) findTail() error {
 func (f *fileSystem) countUsed() error {
 	used := int64(0)
 	err := f.windows(func(w []byte, _, n int64) error {
-		for ; len(w) >= 8; w = w[8:] {
-			used += int64(bits.OnesCount64(le.Uint64(w)))
-		}
+		used += bitmap.Count(w)
 		return nil
 	})
 	f.info.Used = used*f.boot.cluster + extent.Total(f.tail)

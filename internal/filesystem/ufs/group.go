@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/bitmap"
 )
 
 const (
@@ -157,17 +158,7 @@ func (g *group) checkMetadata(at int64) error {
 // next is the first fragment from n on, counted in the group, that is free or
 // not, and the group's end where there is none.
 func (g *group) next(n int64, free bool) int64 {
-	for n < g.fragments {
-		word := le.Uint64(g.free[n/64*8:])
-		if !free {
-			word = ^word
-		}
-		if word >>= n % 64; word != 0 {
-			return min(g.fragments, n+int64(bits.TrailingZeros64(word)))
-		}
-		n += 64 - n%64
-	}
-	return g.fragments
+	return bitmap.Next(g.free, n, g.fragments, free)
 }
 
 // hold takes fragments out of the map.

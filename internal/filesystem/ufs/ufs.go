@@ -68,11 +68,8 @@ func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
 			return nil, err
 		}
 	}
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return nil, err
-		}
-		f.info.Used += e.Length
+	if f.info.Used, err = extent.Sum(f.Allocated()); err != nil {
+		return nil, err
 	}
 	return f, nil
 }
@@ -101,39 +98,22 @@ func Identify(r io.ReaderAt, size int64) (filesystem.Info, error) {
 // Allocated gives the extents in use: all fragments that the maps do not call
 // free, and those that inodes hold.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
-		var pending extent.Extent
-		err := f.groups(func(g *group) error {
+	return extent.Joined(func(add func(extent.Extent) error) error {
+		return f.groups(func(g *group) error {
 			if f.held != nil {
 				g.hold(f.held[g.number])
 			}
 			for n := int64(0); n < g.fragments; {
 				from := g.next(n, false)
 				n = g.next(from, true)
-				e := extent.Extent{Offset: (g.base + from) * f.info.BlockSize, Length: (n - from) * f.info.BlockSize}
-				switch {
-				case e.Length == 0:
-				case pending.End() == e.Offset:
-					pending.Length += e.Length
-				case pending.Length > 0 && !yield(pending, nil):
-					return errStopped
-				default:
-					pending = e
+				if err := add(extent.Extent{Offset: (g.base + from) * f.info.BlockSize, Length: (n - from) * f.info.BlockSize}); err != nil {
+					return err
 				}
 			}
 			return nil
 		})
-		switch {
-		case errors.Is(err, errStopped):
-		case err != nil:
-			yield(extent.Extent{}, err)
-		case pending.Length > 0:
-			yield(pending, nil)
-		}
-	}
+	})
 }
-
-var errStopped = errors.New("stopped by the caller")
 
 // hash is FreeBSD's: the Castagnoli CRC that starts with all ones and is not
 // inverted at its end, with 0 in the place of the hash itself.

@@ -1,13 +1,10 @@
 package ufs
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"doppel.live/internal/filesystem"
 )
-
-var le = binary.LittleEndian
 
 // maxWalk is the number of fragments up to which a file system that was not
 // unmounted is walked: a map of them all takes an eighth of it in bytes.

@@ -2,7 +2,6 @@ package xfs
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -36,8 +35,6 @@ const (
 	maxLevels = 9 // of a tree: enough for 2^31 blocks of 512 bytes
 )
 
-var errStopped = errors.New("stopped by the caller")
-
 // Allocated gives the extents in use: everything that the tree of free space
 // by block number does not hold. So the heads of the groups, the trees, the
 // log and the blocks of the free lists (AGFL), which wait to become blocks of
@@ -46,34 +43,17 @@ var errStopped = errors.New("stopped by the caller")
 // are four to a few dozen blocks in a group. Where the log must be replayed, so
 // are the blocks that it names.
 func (f *fileSystem) Allocated() iter.Seq2[extent.Extent, error] {
-	return func(yield func(extent.Extent, error) bool) {
-		var pending extent.Extent
+	return extent.Joined(func(add func(extent.Extent) error) error {
 		used := func(from, to int64) error { // blocks of the volume
-			e := extent.Extent{Offset: from * f.blockSize, Length: (to - from) * f.blockSize}
-			if pending.End() == e.Offset {
-				pending.Length += e.Length
-				return nil
-			}
-			if e.Length > 0 {
-				if pending.Length > 0 && !yield(pending, nil) {
-					return errStopped
-				}
-				pending = e
-			}
-			return nil
+			return add(extent.Extent{Offset: from * f.blockSize, Length: (to - from) * f.blockSize})
 		}
 		for n := range f.agCount {
 			if err := f.groupUsed(n, used); err != nil {
-				if err != errStopped {
-					yield(extent.Extent{}, err)
-				}
-				return
+				return err
 			}
 		}
-		if pending.Length > 0 {
-			yield(pending, nil)
-		}
-	}
+		return nil
+	})
 }
 
 // groupUsed gives what is in use of group n, in blocks of the volume.

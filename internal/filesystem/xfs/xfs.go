@@ -139,14 +139,9 @@ func (f *fileSystem) countUsed() error {
 }
 
 // countBlocks counts the used bytes where groups do not tell all.
-func (f *fileSystem) countBlocks() error {
-	for e, err := range f.Allocated() {
-		if err != nil {
-			return err
-		}
-		f.info.Used += e.Length
-	}
-	return nil
+func (f *fileSystem) countBlocks() (err error) {
+	f.info.Used, err = extent.Sum(f.Allocated())
+	return err
 }
 
 // checksum is the CRC of a block or sector of version 5, whose own four bytes
