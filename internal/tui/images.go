@@ -13,45 +13,21 @@ func (m *Menu) images() error {
 	return walk(
 		m.needPlace,
 		func() (err error) {
-			im, err = m.chooseAnyImage()
+			im, err = m.chooseImage(m.Text.Images, m.nameProblem)
 			return err
 		},
 		func() error { return m.imageActions(im) },
 	)
 }
 
-// chooseAnyImage shows the images of the place, those that are not complete
-// among them, until one is chosen.
-func (m *Menu) chooseAnyImage() (summary, error) {
-	t := m.Text
-	for {
-		var list imageList
-		if err := m.ask(&list, "doppel", "images", "--json"); err != nil {
-			return summary{}, err
-		}
-		page := Page{Title: t.Images.Title, Body: paragraph(t.Images.Intro), Help: t.Images.Help, Head: t.HeadImages}
-		for _, im := range list.Images {
-			page.Items = append(page.Items, m.imageItem(im))
-		}
-		if len(list.Images) == 0 {
-			page.Head, page.Body = nil, []Line{{Tone: Warn, Text: t.NoImages}}
-		}
-		page.Items = append(page.Items, m.again())
-		chosen, err := m.choose(page)
-		if err != nil {
-			return summary{}, err
-		}
-		if chosen == len(list.Images) {
-			continue
-		}
-		// A name that begins with a hyphen would be taken for an option.
-		if im := list.Images[chosen]; im.Name != "" && !strings.HasPrefix(im.Name, "-") {
-			return im, nil
-		}
-		if err := m.tell(list.Images[chosen].Name, t.Images.Help, []Line{{Tone: Bad, Text: t.NameBad}}); err != nil {
-			return summary{}, err
-		}
+// nameProblem says why nothing can be done with an image, "" when something can:
+// it need not be complete.
+func (m *Menu) nameProblem(im summary) string {
+	// A name that begins with a hyphen would be taken for an option.
+	if im.Name == "" || strings.HasPrefix(im.Name, "-") {
+		return m.Text.NameBad
 	}
+	return ""
 }
 
 // imageActions shows one image and what can be done with it.

@@ -24,7 +24,7 @@ func (m *Menu) restore() error {
 	return walk(
 		m.needPlace,
 		func() (err error) {
-			r.image, err = m.chooseImage(m.Text.Restore)
+			r.image, err = m.chooseImage(m.Text.Restore, m.imageProblem)
 			return err
 		},
 		func() error { return m.restoreWhat(&r) },
@@ -54,8 +54,8 @@ func (m *Menu) clone() error {
 	)
 }
 
-// chooseImage shows the images of the place until a usable one is chosen.
-func (m *Menu) chooseImage(text PageText) (summary, error) {
+// chooseImage shows the images of the place until one without a problem is chosen.
+func (m *Menu) chooseImage(text PageText, problem func(summary) string) (summary, error) {
 	t := m.Text
 	for {
 		var list imageList
@@ -78,11 +78,11 @@ func (m *Menu) chooseImage(text PageText) (summary, error) {
 			continue
 		}
 		im := list.Images[chosen]
-		problem := m.imageProblem(im)
-		if problem == "" {
+		what := problem(im)
+		if what == "" {
 			return im, nil
 		}
-		if err := m.tell(im.Name, text.Help, []Line{{Tone: Bad, Text: problem}}); err != nil {
+		if err := m.tell(im.Name, text.Help, []Line{{Tone: Bad, Text: what}}); err != nil {
 			return summary{}, err
 		}
 	}
@@ -306,7 +306,7 @@ func (m *Menu) check() error {
 	return walk(
 		m.needPlace,
 		func() (err error) {
-			im, err = m.chooseImage(t.Check)
+			im, err = m.chooseImage(t.Check, m.imageProblem)
 			return err
 		},
 		func() error { return m.checkImage(im) },
