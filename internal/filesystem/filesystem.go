@@ -70,3 +70,12 @@ type Stamped interface {
 	// Stamps gives those extents, in bytes of the volume; a few, and short.
 	Stamps() []extent.Extent
 }
+
+// Opened gives what a reader has opened as an Opener does: nothing with an
+// error, where a nil pointer in the interface would be something.
+func Opened[F FileSystem](f F, err error) (FileSystem, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}

@@ -60,11 +60,7 @@ var _ filesystem.Opener = Open
 // Open opens the container on a volume of size bytes. It reads the newest
 // checkpoint and all bitmaps, which Allocated reads once more.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
-	f, err := open(r, size)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return filesystem.Opened(open(r, size))
 }
 
 func open(r io.ReaderAt, size int64) (*fileSystem, error) {

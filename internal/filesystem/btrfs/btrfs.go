@@ -51,11 +51,7 @@ var _ filesystem.Opener = Open
 // Open opens the file system on a volume of size bytes. It reads superblocks,
 // chunks, block groups and the log; the extents are read by Allocated.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
-	f, err := open(r, size, checksumOf)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return filesystem.Opened(open(r, size, checksumOf))
 }
 
 // open is Open with a choice of checksums, so that tests can do without.

@@ -52,11 +52,7 @@ var _ filesystem.Opener = Open
 // directory and the whole bitmap, which Allocated reads once more; of a volume
 // that was not unmounted all directories.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
-	f, err := open(r, size)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return filesystem.Opened(open(r, size))
 }
 
 func open(r io.ReaderAt, size int64) (*fileSystem, error) {

@@ -58,11 +58,7 @@ var _ filesystem.Opener = Open
 // and group descriptors; the bitmaps are read by Allocated, unless the counts
 // of free blocks contradict each other.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
-	f, err := open(r, size)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return filesystem.Opened(open(r, size))
 }
 
 func open(r io.ReaderAt, size int64) (*fileSystem, error) {

@@ -52,11 +52,7 @@ var _ filesystem.Opener = Open
 // Open opens the file system on a volume of size bytes. It reads the
 // checkpoints, the whole SIT and the nodes behind the checkpoint.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
-	f, err := open(r, size)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return filesystem.Opened(open(r, size))
 }
 
 func open(r io.ReaderAt, size int64) (*fileSystem, error) {

@@ -68,11 +68,7 @@ var _ filesystem.Opener = Open
 // records and $Bitmap; all other records are read by Allocated, which may find
 // more in use than Info().Used says where $Bitmap lags behind.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
-	f, err := open(r, size)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return filesystem.Opened(open(r, size))
 }
 
 func open(r io.ReaderAt, size int64) (*fileSystem, error) {

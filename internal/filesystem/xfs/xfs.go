@@ -59,11 +59,7 @@ var _ filesystem.Opener = Open
 // trees are read by Allocated. Where the file system was not unmounted it reads
 // the log and the trees.
 func Open(r io.ReaderAt, size int64) (filesystem.FileSystem, error) {
-	f, err := open(r, size)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return filesystem.Opened(open(r, size))
 }
 
 // Identify describes the file system without the count of bytes in use, for
