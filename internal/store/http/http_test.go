@@ -227,6 +227,20 @@ func (c *cutter) Write(p []byte) (int, error) {
 	return c.ResponseWriter.Write(p)
 }
 
+// opened serves f until the test ends and opens the object that it has.
+func opened(t *testing.T, f *fault, opts Options) (store.Reader, *httptest.Server) {
+	t.Helper()
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	opts.Location = location(t, server.URL)
+	r, err := open(t, opts).Open("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r, server
+}
+
 func noise(n int) []byte {
 	data := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{7}).Read(data)
@@ -257,14 +271,7 @@ func TestAnswersThatAreCut(t *testing.T) {
 func TestForwardReadsTakeOneRequest(t *testing.T) {
 	for _, ranges := range []bool{true, false} {
 		f := &fault{data: noise(30 << 20), ranges: ranges}
-		server := httptest.NewServer(f)
-		defer server.Close()
-		s := open(t, Options{Location: location(t, server.URL)})
-		r, err := s.Open("a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
+		r, _ := opened(t, f, Options{})
 		got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
 		if err != nil || !bytes.Equal(got, f.data) {
 			t.Fatal(len(got), err)
@@ -278,14 +285,7 @@ func TestForwardReadsTakeOneRequest(t *testing.T) {
 func TestReadsHereAndThere(t *testing.T) {
 	for _, ranges := range []bool{true, false} {
 		f := &fault{data: noise(30 << 20), ranges: ranges}
-		server := httptest.NewServer(f)
-		defer server.Close()
-		s := open(t, Options{Location: location(t, server.URL)})
-		r, err := s.Open("a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
+		r, _ := opened(t, f, Options{})
 		p := make([]byte, 3<<20)
 		for _, off := range []int64{25 << 20, 1000, 12 << 20, 27<<20 - 1, 0} {
 			if n, err := r.ReadAt(p, off); n != len(p) || err != nil || !bytes.Equal(p, f.data[off:off+int64(n)]) {
@@ -306,14 +306,7 @@ func TestChangedWhileRead(t *testing.T) {
 			if name != "another tag" {
 				f.tag = ""
 			}
-			server := httptest.NewServer(f)
-			defer server.Close()
-			s := open(t, Options{Location: location(t, server.URL)})
-			r, err := s.Open("a")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
+			r, _ := opened(t, f, Options{})
 			if _, err := r.ReadAt(make([]byte, 10), 0); err != nil {
 				t.Fatal(err)
 			}
@@ -326,16 +319,9 @@ func TestChangedWhileRead(t *testing.T) {
 }
 
 func TestServerStaysAway(t *testing.T) {
-	f := &fault{data: noise(30 << 20), ranges: true}
-	server := httptest.NewServer(f)
-	s := open(t, Options{Location: location(t, server.URL), Away: time.Second})
-	r, err := s.Open("a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r, server := opened(t, &fault{data: noise(30 << 20), ranges: true}, Options{Away: time.Second})
 	server.Close()
-	_, err = r.ReadAt(make([]byte, 10), 29<<20)
+	_, err := r.ReadAt(make([]byte, 10), 29<<20)
 	var e *remote.Error
 	if !errors.As(err, &e) || e.Reason != remote.Refused {
 		t.Errorf("%v", err)
