@@ -1,11 +1,8 @@
 package exfat
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -81,14 +78,14 @@ func writeAndCut(t *testing.T, device string, size int64) {
 		t.Skip("no FUSE: ", err)
 	}
 	rng := rand.New(rand.NewPCG(uint64(size), 4))
-	churn(t, rng, dir, size)
+	fstest.Churn(t, rng, dir, "file 漢 ", size)
 	open := keepOpen(t, rng, dir, size)
 	// What of it is on the disk, and what the program still holds, is its
 	// affair: what it reads of the volume it must read of the copy.
-	before := snapshot(t, device)
+	before := fstest.Snapshot(t, device)
 	sameByFuse(t, before, filesystem.Dirty, nil)
-	churn(t, rng, dir, size)
-	after := snapshot(t, device)
+	fstest.Churn(t, rng, dir, "file 漢 ", size)
+	after := fstest.Snapshot(t, device)
 	sameByFuse(t, after, filesystem.Dirty, nil)
 	unsaved := sameByFuse(t, cut(t, rng, before, after, false), filesystem.Dirty, nil)
 	if unsaved == 0 {
@@ -100,38 +97,7 @@ func writeAndCut(t *testing.T, device string, size int64) {
 	}
 	want := fstest.TreeSums(t, dir)
 	fstest.Unmount(t, dir)
-	sameByFuse(t, snapshot(t, device), filesystem.Clean, want)
-}
-
-// churn writes files, removes some, and lets others grow into the holes.
-func churn(t *testing.T, rng *rand.Rand, dir string, size int64) {
-	t.Helper()
-	name := func(i int) string {
-		return filepath.Join(dir, fmt.Sprintf("Füll %d", i%5), fmt.Sprint("file 漢 ", i))
-	}
-	for i := range 60 {
-		if err := os.MkdirAll(filepath.Dir(name(i)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name(i), fstest.Noise(rng, rng.Int64N(size/300)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := 0; i < 60; i += 3 {
-		if err := os.Remove(name(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 20 {
-		f, err := os.OpenFile(name(3*(i/2)+1+i%2), os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write(fstest.Noise(rng, size/300)); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-	}
+	sameByFuse(t, fstest.Snapshot(t, device), filesystem.Clean, want)
 }
 
 // keepOpen makes files that grow and stay open, and directories beside them.
@@ -157,16 +123,6 @@ func keepOpen(t *testing.T, rng *rand.Rand, dir string, size int64) (open []*os.
 		}
 	}
 	return open
-}
-
-// snapshot copies a device as it lies there, its cached blocks included.
-func snapshot(t *testing.T, device string) string {
-	t.Helper()
-	path := fstest.Volume(t, 0)
-	if err := os.WriteFile(path, fstest.Load(t, device), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // cut is what a power cut may leave between two states of a volume, since its
@@ -271,26 +227,5 @@ func readByFuse(t *testing.T, path string, sector int64) map[string][32]byte {
 		return map[string][32]byte{"it cannot be mounted": {}}
 	}
 	defer fstest.Unmount(t, dir)
-	sums := map[string][32]byte{}
-	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		name := strings.TrimPrefix(p, dir+"/")
-		if err != nil {
-			sums[name] = [32]byte{1}
-			return nil
-		}
-		if d.Type().IsRegular() {
-			b, err := os.ReadFile(p)
-			if errors.Is(err, unix.EIO) {
-				b = append(bytes.Clone(b), "and no more"...)
-			} else if err != nil {
-				return err
-			}
-			sums[name] = sha256.Sum256(b)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sums
+	return fstest.CutSums(t, dir)
 }

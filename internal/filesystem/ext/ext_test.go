@@ -1,7 +1,6 @@
 package ext
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -165,9 +164,7 @@ func TestMatrix(t *testing.T) {
 			opened, file := fstest.Open(t, path, Open)
 			list := fstest.Allocation(t, opened)
 			info := opened.Info()
-			if kind := strings.TrimSpace(fstest.Run(t, "blkid", "-p", "-o", "value", "-s", "TYPE", path)); info.Type != kind {
-				t.Errorf("type %s, blkid says %s", info.Type, kind)
-			}
+			fstest.SameAsBlkid(t, path, info)
 			if info.State != filesystem.Clean || info.Label != "Tëst" {
 				t.Errorf("info %+v", info)
 			}
@@ -199,19 +196,7 @@ func TestAgainstPartclone(t *testing.T) {
 		opened, _ := fstest.Open(t, path, Open)
 		info := opened.Info()
 		wg.Go(func() {
-			out, err := exec.Command("partclone.extfs", "-c", "-d", "-s", path, "-O", "/dev/null", "-L", "/dev/null", "-B", "-F").CombinedOutput()
-			if err != nil {
-				t.Errorf("%s: partclone.extfs: %v %s", tt.name, err, bytes.TrimSpace(out))
-				return
-			}
-			m := regexp.MustCompile(`Space in use: .* = (\d+) Blocks`).FindSubmatch(out)
-			if m == nil {
-				t.Errorf("%s: partclone.extfs prints no used blocks: %s", tt.name, out)
-				return
-			}
-			if blocks, _ := strconv.ParseInt(string(m[1]), 10, 64); blocks*info.BlockSize != info.Used {
-				t.Errorf("%s: %d bytes in use, partclone says %d blocks of %d", tt.name, info.Used, blocks, info.BlockSize)
-			}
+			fstest.SameAsPartclone(t, "partclone.extfs", tt.name, path, info.BlockSize, info.Used)
 		})
 	}
 	wg.Wait()

@@ -78,12 +78,7 @@ func TestMade(t *testing.T) {
 			path := makeVolume(t, m.mib, m.mkfs)
 			opened, file := fstest.Open(t, path, Open)
 			info := opened.Info()
-			if got := blkid(t, path, "LABEL"); got != info.Label {
-				t.Errorf("label %q, blkid says %q", info.Label, got)
-			}
-			if got := blkid(t, path, "UUID"); got != info.UUID {
-				t.Errorf("UUID %q, blkid says %q", info.UUID, got)
-			}
+			fstest.SameAsBlkid(t, path, info)
 			if info.Size > m.mib<<20 || info.Size < m.mib<<20-8<<20 || info.State != filesystem.Clean || info.BlockSize != 4096 {
 				t.Errorf("%+v", info)
 			}
@@ -95,11 +90,6 @@ func TestMade(t *testing.T) {
 			}
 		})
 	}
-}
-
-func blkid(t *testing.T, path, tag string) string {
-	t.Helper()
-	return strings.TrimSuffix(fstest.Run(t, "blkid", "-p", "-o", "value", "-s", tag, path), "\n")
 }
 
 // partcloneAgrees holds the bitmap of partclone.f2fs against ours. In the main

@@ -1,7 +1,6 @@
 package fat
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -179,11 +178,7 @@ func TestMatrix(t *testing.T) {
 			opened, file := openFile(t, path)
 			list := fstest.Allocation(t, opened)
 			info := opened.Info()
-			for tag, value := range map[string]string{"TYPE": info.Type, "LABEL": info.Label, "UUID": info.UUID} {
-				if want := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", tag, path)); value != want {
-					t.Errorf("%s %q, blkid says %q", tag, value, want)
-				}
-			}
+			fstest.SameAsBlkid(t, path, info)
 			if want := strings.TrimSpace(run(t, "blkid", "-p", "-o", "value", "-s", "VERSION", path)); want != info.Version {
 				t.Errorf("%s, blkid says %s", info.Version, want)
 			}
@@ -227,19 +222,7 @@ func TestAgainstPartclone(t *testing.T) {
 		opened, _ := openFile(t, path)
 		info := opened.Info()
 		wg.Go(func() {
-			out, err := exec.Command("partclone.fat", "-c", "-d", "-s", path, "-O", "/dev/null", "-L", "/dev/null", "-B", "-F").CombinedOutput()
-			if err != nil {
-				t.Errorf("%s: partclone.fat: %v %s", tt.name, err, bytes.TrimSpace(out))
-				return
-			}
-			m := regexp.MustCompile(`Space in use: .* = (\d+) Blocks`).FindSubmatch(out)
-			if m == nil {
-				t.Errorf("%s: partclone.fat prints no used blocks: %s", tt.name, out)
-				return
-			}
-			if blocks, _ := strconv.ParseInt(string(m[1]), 10, 64); blocks*info.BlockSize != info.Used {
-				t.Errorf("%s: %d bytes in use, partclone says %d blocks of %d", tt.name, info.Used, blocks, info.BlockSize)
-			}
+			fstest.SameAsPartclone(t, "partclone.fat", tt.name, path, info.BlockSize, info.Used)
 		})
 	}
 	wg.Wait()

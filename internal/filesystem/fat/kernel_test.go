@@ -1,15 +1,10 @@
 package fat
 
 import (
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -62,66 +57,23 @@ func writeAndCut(t *testing.T, device string, size int64) {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(uint64(size), 4))
-	churn(t, rng, dir, size)
+	fstest.Churn(t, rng, dir, "file", size)
 	unix.Sync()
-	cut := snapshot(t, device)
+	cut := fstest.Snapshot(t, device)
 	want := fstest.TreeSums(t, dir)
 	sameByKernel(t, cut, filesystem.Dirty, want)
 
 	// More that is not asked to be on the disk; some of it is. What Linux
 	// reads of that it must read of the copy.
-	churn(t, rng, dir, size)
-	cut = snapshot(t, device)
+	fstest.Churn(t, rng, dir, "file", size)
+	cut = fstest.Snapshot(t, device)
 	sameByKernel(t, cut, filesystem.Dirty, readByKernel(t, cut))
 
 	want = fstest.TreeSums(t, dir)
 	if err := unix.Unmount(dir, 0); err != nil {
 		t.Fatal(err)
 	}
-	sameByKernel(t, snapshot(t, device), filesystem.Clean, want)
-}
-
-// churn writes files, removes some, and lets others grow into the holes.
-func churn(t *testing.T, rng *rand.Rand, dir string, size int64) {
-	t.Helper()
-	name := func(i int) string { return filepath.Join(dir, fmt.Sprintf("Füll %d", i%5), fmt.Sprint("file", i)) }
-	for i := range 60 {
-		if err := os.MkdirAll(filepath.Dir(name(i)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name(i), fstest.Noise(rng, rng.Int64N(size/300)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := 0; i < 60; i += 3 {
-		if err := os.Remove(name(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 20 {
-		f, err := os.OpenFile(name(3*(i/2)+1+i%2), os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write(fstest.Noise(rng, size/300)); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-	}
-}
-
-// snapshot copies a device as it lies there, its cached blocks included.
-func snapshot(t *testing.T, device string) string {
-	t.Helper()
-	data, err := os.ReadFile(device)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "snapshot")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	sameByKernel(t, fstest.Snapshot(t, device), filesystem.Clean, want)
 }
 
 // sameByKernel copies what is in use of a volume and compares what Linux reads.
@@ -155,25 +107,5 @@ func readByKernel(t *testing.T, path string) map[string][32]byte {
 		t.Fatalf("mount: %s", out)
 	}
 	defer unix.Unmount(dir, 0)
-	sums := map[string][32]byte{}
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			sums[strings.TrimPrefix(p, dir+"/")] = [32]byte{1}
-			return nil
-		}
-		if d.Type().IsRegular() {
-			b, err := os.ReadFile(p)
-			if errors.Is(err, unix.EIO) {
-				b = append(b, "and no more"...)
-			} else if err != nil {
-				return err
-			}
-			sums[strings.TrimPrefix(p, dir+"/")] = sha256.Sum256(b)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sums
+	return fstest.CutSums(t, dir)
 }

@@ -264,11 +264,7 @@ func TestMatrix(t *testing.T) {
 			if total := extent.Total(list); total != info.Used {
 				t.Errorf("Used %d, extents hold %d", info.Used, total)
 			}
-			for name, got := range map[string]string{"TYPE": info.Type, "LABEL": info.Label, "UUID": info.UUID} {
-				if want := strings.TrimSpace(fstest.Run(t, "blkid", "-p", "-o", "value", "-s", name, path)); got != want {
-					t.Errorf("%s %q, blkid says %q", name, got, want)
-				}
-			}
+			fstest.SameAsBlkid(t, path, info)
 			if info.State != filesystem.Clean {
 				t.Errorf("state %q", info.State)
 			}
@@ -298,20 +294,7 @@ func TestAgainstPartclone(t *testing.T) {
 		f, _ := openFile(t, path)
 		info := f.Info()
 		wg.Go(func() {
-			out, err := exec.Command("partclone.ntfs", "-c", "-d", "-s", path, "-O", "/dev/null", "-L", "/dev/null", "-B", "-F").CombinedOutput()
-			if err != nil {
-				t.Errorf("%s: partclone.ntfs: %v %s", tt.name, err, bytes.TrimSpace(out))
-				return
-			}
-			m := regexp.MustCompile(`Space in use: .* = (\d+) Blocks`).FindSubmatch(out)
-			if m == nil {
-				t.Errorf("%s: partclone.ntfs prints no used blocks: %s", tt.name, out)
-				return
-			}
-			blocks, _ := strconv.ParseInt(string(m[1]), 10, 64)
-			if blocks*info.BlockSize != info.Used-extent.Total(f.tail) {
-				t.Errorf("%s: %d bytes in use, partclone says %d blocks of %d", tt.name, info.Used, blocks, info.BlockSize)
-			}
+			fstest.SameAsPartclone(t, "partclone.ntfs", tt.name, path, info.BlockSize, info.Used-extent.Total(f.tail))
 		})
 	}
 	wg.Wait()
