@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"doppel.live/internal/clonezilla/unpack"
 	"doppel.live/internal/image"
 	"doppel.live/internal/partition"
 )
@@ -56,7 +57,7 @@ var (
 	ErrBegun      = fmt.Errorf("%w; doppel save --resume goes on with it", ErrIncomplete)
 	ErrRescue     = errors.New("a rescue that is not finished: doppel save --rescue --resume goes on with it")
 	ErrForward    = errors.New("volume can only be read from its start to its end")
-	ErrNotYet     = errors.New("not supported yet")
+	ErrNotYet     = unpack.ErrNotYet
 	ErrNoImage    = errors.New("not an image")
 	ErrBadName    = errors.New("not a name for an image")
 )

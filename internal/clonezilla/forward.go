@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"sync/atomic"
 
+	"doppel.live/internal/clonezilla/unpack"
 	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
 	"doppel.live/internal/partclone"
@@ -45,6 +47,20 @@ func openForward(d *directory, v image.Volume) (*forward, error) {
 	return f, in.Close()
 }
 
+// stream is an unpacked stream and all that must be closed behind it, in that
+// order.
+type stream struct {
+	io.Reader
+	closers []io.Closer
+}
+
+func (s *stream) Close() error {
+	for _, c := range s.closers {
+		c.Close()
+	}
+	return nil
+}
+
 // unpack opens the volume's files as one unpacked stream.
 func (f *forward) unpack() (_ *stream, err error) {
 	s := new(stream)
@@ -63,7 +79,7 @@ func (f *forward) unpack() (_ *stream, err error) {
 		if err != nil {
 			return nil, err
 		}
-		s.closers = append(s.closers, func() { r.Close() })
+		s.closers = append(s.closers, r)
 		readers = append(readers, counted{io.NewSectionReader(r, 0, r.Size()), &f.read})
 	}
 	in := bufio.NewReaderSize(io.MultiReader(readers...), 1<<20)
@@ -71,9 +87,11 @@ func (f *forward) unpack() (_ *stream, err error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNotYet, clean(f.volume.File))
 	}
-	if err := s.decompress(in, name.suffix); err != nil {
+	unpacked, err := unpack.New(in, clean(name.suffix))
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", clean(f.volume.File), err)
 	}
+	s.Reader, s.closers = unpacked, slices.Insert(s.closers, 0, io.Closer(unpacked)) // it may read the others until then
 	return s, nil
 }
 
@@ -114,7 +132,7 @@ func (f *forward) Allocated() iter.Seq2[extent.Extent, error] {
 func (f *forward) partclone(in io.Reader) (*partclone.Reader, error) {
 	r, err := partclone.NewReader(in, f.volume.Size)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", clean(f.volume.File), damaged(err))
+		return nil, fmt.Errorf("%s: %w", clean(f.volume.File), unpack.Damaged(err))
 	}
 	return r, nil
 }
@@ -186,7 +204,7 @@ func (r *forwardRecords) read() (record.Record, error) {
 	v := r.saved.volume
 	if r.blocks != nil {
 		offset, data, err := r.blocks.Next()
-		return record.Record{Volume: v.Index, Offset: offset, Data: data}, damaged(err)
+		return record.Record{Volume: v.Index, Offset: offset, Data: data}, unpack.Damaged(err)
 	}
 	n, err := io.ReadFull(r.in, r.buf)
 	if err == io.ErrUnexpectedEOF {
@@ -197,5 +215,5 @@ func (r *forwardRecords) read() (record.Record, error) {
 	}
 	out := record.Record{Volume: v.Index, Offset: r.offset, Data: r.buf[:n]}
 	r.offset += int64(n)
-	return out, damaged(err)
+	return out, unpack.Damaged(err)
 }

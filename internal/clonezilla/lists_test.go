@@ -1,10 +1,7 @@
 package clonezilla
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -209,23 +206,4 @@ func FuzzLUKS(f *testing.F) {
 			harmless(t, inner)
 		}
 	})
-}
-
-// drain unpacks a stream of at most 4 MiB.
-func drain(data []byte, suffix string) {
-	s := new(stream)
-	defer s.Close()
-	if s.decompress(bufio.NewReader(bytes.NewReader(data)), suffix) == nil {
-		_, _ = io.CopyN(io.Discard, s, 4<<20)
-	}
-}
-
-func FuzzLzip(f *testing.F) {
-	f.Add([]byte("LZIP\x01\x0c"))
-	f.Fuzz(func(t *testing.T, data []byte) { drain(data, "lzip") })
-}
-
-func FuzzLzop(f *testing.F) {
-	f.Add([]byte(lzopMagic + "\x10\x40\x20\xa0\x09\x40\x01\x05"))
-	f.Fuzz(func(t *testing.T, data []byte) { drain(data, "lzo") })
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 
+	"doppel.live/internal/clonezilla/unpack"
 	"doppel.live/internal/image"
 )
 
@@ -49,7 +50,7 @@ func (v *verifier) held(volume image.Volume, r *VolumeReport) error {
 		return v.records(f, &forwardRecords{ctx: v.ctx, saved: f}, r)
 	}
 	if r.Bytes, err = io.Copy(io.Discard, contextReader{v.ctx, blocks}); err != nil {
-		return damaged(err)
+		return unpack.Damaged(err)
 	}
 	r.Notes = append(r.Notes, "its stream has no checksum that is known here")
 	v.advance(v.partsSize(f))

@@ -1,4 +1,9 @@
-package clonezilla
+// Package unpack unpacks streams by whatever program packed them: what
+// Clonezilla and its users have given partclone's output to. The formats of lzip
+// and lzop are read here, lrzip is left to the program of that name, the others
+// to libraries. It packs nothing, and no stream makes it take more memory than a
+// limit.
+package unpack
 
 import (
 	"bufio"
@@ -22,25 +27,27 @@ import (
 	"doppel.live/internal/store"
 )
 
-// maxWindow is the most memory in bytes that a foreign stream may want for unpacking.
+// ErrNotYet says that a stream may be whole, and cannot be unpacked here.
+var ErrNotYet = errors.New("not supported yet")
+
+// maxWindow is the most memory in bytes that a stream may want for unpacking.
 const maxWindow = 128 << 20
 
-// stream is an unpacked stream with all that must be closed behind it.
-type stream struct {
-	io.Reader
-	closers []func()
-}
-
-func (s *stream) Close() error {
-	for _, f := range s.closers {
-		f()
+// New unpacks in, which is packed as the suffix of its file says: gz, zst,
+// uncomp, …; "" stands for files whose names say nothing. What is closed does
+// not close what in reads.
+func New(in *bufio.Reader, suffix string) (io.ReadCloser, error) {
+	r, err := open(in, suffix)
+	if err == io.EOF { // a stream of no bytes is none
+		err = io.ErrUnexpectedEOF
 	}
-	return nil
+	if err != nil {
+		return nil, Damaged(err)
+	}
+	return r, nil
 }
 
-// decompress unpacks in, which is compressed as the suffix of its file says;
-// "" stands for the names of old images, which say nothing.
-func (s *stream) decompress(in *bufio.Reader, suffix string) (err error) {
+func open(in *bufio.Reader, suffix string) (io.ReadCloser, error) {
 	if suffix == "" {
 		suffix = sniff(in)
 	}
@@ -48,33 +55,33 @@ func (s *stream) decompress(in *bufio.Reader, suffix string) (err error) {
 	case "zst":
 		decoder, err := zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s.closers = append(s.closers, decoder.Close)
-		s.Reader = decoder
+		return decoder.IOReadCloser(), nil
 	case "gz":
-		s.Reader, err = gzip.NewReader(in)
+		return plain(gzip.NewReader(in))
 	case "bz2":
-		s.Reader = bzip2.NewReader(in)
+		return io.NopCloser(bzip2.NewReader(in)), nil
 	case "xz":
-		s.Reader, err = xz.ReaderConfig{DictCap: maxWindow}.NewReader(in)
+		return plain(xz.ReaderConfig{DictCap: maxWindow}.NewReader(in))
 	case "lzma":
-		s.Reader, err = lzma.ReaderConfig{DictCap: maxWindow}.NewReader(in)
+		return plain(lzma.ReaderConfig{DictCap: maxWindow}.NewReader(in))
 	case "lz4":
-		s.Reader = lz4.NewReader(in)
+		return io.NopCloser(lz4.NewReader(in)), nil
 	case "lzip":
-		s.Reader = &lzipReader{in: in}
+		return io.NopCloser(&lzipReader{in: in}), nil
 	case "lzo":
-		s.Reader, err = newLzopReader(in)
+		return plain(newLzopReader(in))
 	case "lrz":
-		err = s.program(in, "lrzip", "lrzip", "-d", "-q", "-o", "-")
+		return program(in, "lrzip", "lrzip", "-d", "-q", "-o", "-")
 	case "uncomp":
-		s.Reader = in
-	default:
-		return fmt.Errorf("%w: a stream compressed as %q", ErrNotYet, clean(suffix))
+		return io.NopCloser(in), nil
 	}
-	return damaged(err)
+	return nil, fmt.Errorf("%w: a stream compressed as %q", ErrNotYet, suffix)
 }
+
+// plain is a reader with nothing to close.
+func plain[R io.Reader](r R, err error) (io.ReadCloser, error) { return io.NopCloser(r), err }
 
 // sniff tells by its first bytes how a stream is compressed.
 func sniff(in *bufio.Reader) string {
@@ -92,24 +99,21 @@ func sniff(in *bufio.Reader) string {
 
 // program unpacks in by another program, where there is no library for it. The
 // program gets the stream and nothing else of the image.
-func (s *stream) program(in io.Reader, packet, name string, args ...string) error {
+func program(in io.Reader, packet, name string, args ...string) (io.ReadCloser, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return fmt.Errorf("%w: this stream is unpacked by the program %s, which is not here: install the package %s", ErrNotYet, name, packet)
+		return nil, fmt.Errorf("%w: this stream is unpacked by the program %s, which is not here: install the package %s", ErrNotYet, name, packet)
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir, cmd.Stdin, cmd.Env = "/", in, []string{"LC_ALL=C"}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	p := &programReader{out: out, cmd: cmd, name: name}
-	s.Reader = p
-	s.closers = append([]func(){p.stop}, s.closers...) // it ends before its input is closed
-	return nil
+	return &programReader{out: out, cmd: cmd, name: name}, nil
 }
 
 // programReader reads what a program gives; its end counts only together with
@@ -136,17 +140,18 @@ func (p *programReader) Read(b []byte) (n int, err error) {
 	return n, p.err
 }
 
-func (p *programReader) stop() {
+func (p *programReader) Close() error {
 	if !p.ended {
 		p.ended = true
 		_ = p.cmd.Process.Kill()
 		_ = p.cmd.Wait() // it was killed
 	}
+	return nil
 }
 
-// damaged marks the errors of decompressors: all that do not come from reading
-// the files, or from what is not supported.
-func damaged(err error) error {
+// Damaged marks the errors of reading an unpacked stream with image.ErrDamaged:
+// all that do not come from reading the files, or from what is not supported.
+func Damaged(err error) error {
 	var path *fs.PathError
 	var number syscall.Errno
 	switch {

@@ -1,4 +1,4 @@
-package clonezilla
+package unpack
 
 import (
 	"bufio"
