@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"doppel.live/internal/filesystem/fstest"
 )
 
 const mib = 1 << 20
@@ -44,21 +46,10 @@ func logicals(n int) string {
 	return b.String()
 }
 
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
 // run runs a program and gives what it printed to its standard output.
 func run(t testing.TB, stdin string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(tool(t, args[0]), args[1:]...)
+	cmd := exec.Command(fstest.Tool(t, args[0]), args[1:]...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stdin = strings.NewReader(stdin)
 	var stderr bytes.Buffer
@@ -73,15 +64,7 @@ func run(t testing.TB, stdin string, args ...string) string {
 // disk makes a file partitioned by sfdisk.
 func disk(t testing.TB, layout string, size int64) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "disk")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
+	path := fstest.Volume(t, size)
 	run(t, layout, "sfdisk", "-q", path)
 	return path
 }

@@ -7,38 +7,23 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"doppel.live/internal/extent"
+	"doppel.live/internal/filesystem/fstest"
 )
-
-func tool(t testing.TB, args ...string) string {
-	t.Helper()
-	if _, err := exec.LookPath(args[0]); err != nil {
-		t.Skip("needs ", args[0])
-	}
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
 
 // sample makes a raw disk of size bytes with data, text and holes.
 func sample(t testing.TB, size int64) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "raw")
-	f, err := os.Create(path)
+	path := fstest.Volume(t, size)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
 	rng := rand.New(rand.NewPCG(1, uint64(size)))
 	for range 60 {
 		p := make([]byte, rng.IntN(90_000))
@@ -123,13 +108,13 @@ func TestRead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "disk.qcow2")
 			args := append([]string{"qemu-img", "convert", "-f", "raw", "-O", "qcow2"}, strings.Fields(tt.convert)...)
-			tool(t, append(args, "-o", tt.options, raw, path)...)
+			fstest.Run(t, append(args, "-o", tt.options, raw, path)...)
 			equal(t, openFile(t, path), raw)
 			// Zeros written on purpose, and an old state kept inside.
-			tool(t, "qemu-img", "snapshot", "-c", "before", path)
-			tool(t, "qemu-io", "-f", "qcow2", "-c", "write -z 1M 3M", "-c", "write -P 77 5000000 70000", "-c", "discard 8M 2M", path)
+			fstest.Run(t, "qemu-img", "snapshot", "-c", "before", path)
+			fstest.Run(t, "qemu-io", "-f", "qcow2", "-c", "write -z 1M 3M", "-c", "write -P 77 5000000 70000", "-c", "discard 8M 2M", path)
 			now := filepath.Join(t.TempDir(), "now")
-			tool(t, "qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, now)
+			fstest.Run(t, "qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, now)
 			equal(t, openFile(t, path), now)
 		})
 	}
@@ -179,10 +164,10 @@ func TestWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			equal(t, openFile(t, path), raw)
-			if out := tool(t, "qemu-img", "check", path); !strings.Contains(out, "No errors were found") {
+			if out := fstest.Run(t, "qemu-img", "check", path); !strings.Contains(out, "No errors were found") {
 				t.Error(out)
 			}
-			tool(t, "qemu-img", "compare", "-f", "qcow2", "-F", "raw", path, raw)
+			fstest.Run(t, "qemu-img", "compare", "-f", "qcow2", "-F", "raw", path, raw)
 			if _, err := w.WriteAt(make([]byte, 2), size-1); err == nil {
 				t.Error("a write behind the end")
 			}
@@ -210,7 +195,7 @@ func TestWriteSparse(t *testing.T) {
 	if st, _ := f.Stat(); st.Size() > 8*cluster {
 		t.Errorf("%d bytes", st.Size())
 	}
-	if out := tool(t, "qemu-img", "check", path); !strings.Contains(out, "No errors were found") {
+	if out := fstest.Run(t, "qemu-img", "check", path); !strings.Contains(out, "No errors were found") {
 		t.Error(out)
 	}
 	p := make([]byte, 5)
@@ -242,7 +227,7 @@ func TestRefused(t *testing.T) {
 		if !named {
 			args = append(args, path)
 		}
-		tool(t, args...)
+		fstest.Run(t, args...)
 		b, _ := os.ReadFile(path)
 		if _, err := Open(bytes.NewReader(b), int64(len(b))); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
@@ -263,7 +248,7 @@ func FuzzReader(f *testing.F) {
 	for _, o := range []string{"cluster_size=512", "cluster_size=512,compression_type=zstd", "cluster_size=1k,compat=0.10"} {
 		for _, c := range []string{"-c", "-q"} {
 			path := filepath.Join(f.TempDir(), "disk")
-			tool(f, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", c, "-o", o, raw, path)
+			fstest.Run(f, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", c, "-o", o, raw, path)
 			b, _ := os.ReadFile(path)
 			f.Add(b, uint32(0), []byte{})
 		}

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"doppel.live/internal/filesystem/fstest"
 	"doppel.live/internal/partition"
 	"doppel.live/internal/progress"
 	"doppel.live/iso"
@@ -114,31 +114,16 @@ func (d *disk) boot(t *testing.T, want Do) *Survey {
 	return now
 }
 
-func tool(t *testing.T, argv ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(argv[0])
-	if err != nil {
-		if path = "/usr/sbin/" + argv[0]; exec.Command("test", "-x", path).Run() != nil {
-			t.Skipf("%s is not here", argv[0])
-		}
-	}
-	out, err := exec.Command(path, argv[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
-	}
-	return string(out)
-}
-
 // sound lets sgdisk and fsck.exfat judge a grown stick, and compares what lies
 // between the tables with the image.
 func (d *disk) sound(t *testing.T, im Images, image []byte) {
 	t.Helper()
-	if out := tool(t, "sgdisk", "-v", d.Name()); !strings.Contains(out, "No problems found") {
+	if out := fstest.Run(t, "sgdisk", "-v", d.Name()); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk: %s", out)
 	}
 	if im.FileSystem == "exfat" {
 		part := d.part(t, im)
-		if out := tool(t, "fsck.exfat", "-n", part); !strings.Contains(out, "clean") {
+		if out := fstest.Run(t, "fsck.exfat", "-n", part); !strings.Contains(out, "clean") {
 			t.Errorf("fsck.exfat: %s", out)
 		}
 	}
@@ -212,9 +197,9 @@ var identifier = regexp.MustCompile(`(?i)Disk identifier \(GUID\): (\S+)`)
 // guids gives the identifier of the disk, of its partitions and of its MBR.
 func (d *disk) guids(t *testing.T) []string {
 	t.Helper()
-	list := []string{identifier.FindStringSubmatch(tool(t, "sgdisk", "-p", d.Name()))[1]}
+	list := []string{identifier.FindStringSubmatch(fstest.Run(t, "sgdisk", "-p", d.Name()))[1]}
 	for n := 1; n <= 3; n++ {
-		list = append(list, regexp.MustCompile(`unique GUID: (\S+)`).FindStringSubmatch(tool(t, "sgdisk", "-i", fmt.Sprint(n), d.Name()))[1])
+		list = append(list, regexp.MustCompile(`unique GUID: (\S+)`).FindStringSubmatch(fstest.Run(t, "sgdisk", "-i", fmt.Sprint(n), d.Name()))[1])
 	}
 	mbr := make([]byte, sector)
 	d.ReadAt(mbr, 0)
@@ -303,8 +288,8 @@ func TestFound(t *testing.T) {
 			if err := os.Truncate(path, room(d.size)-off); err != nil {
 				t.Fatal(err)
 			}
-			tool(t, append(make, path)...)
-			tool(t, "dd", "if="+path, "of="+d.Name(), "bs=1M", "conv=notrunc,sparse", "status=none", fmt.Sprintf("seek=%d", off/mib))
+			fstest.Run(t, append(make, path)...)
+			fstest.Run(t, "dd", "if="+path, "of="+d.Name(), "bs=1M", "conv=notrunc,sparse", "status=none", fmt.Sprintf("seek=%d", off/mib))
 		}
 	}
 	bytesAt := func(off int64, text string) func(*testing.T, *disk) {
@@ -371,7 +356,7 @@ func TestFormerTable(t *testing.T) {
 	}{{"documents", "mkfs.exfat", Adopt}, {"swap", "mkswap", Nothing}} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDisk(t, gib)
-			tool(t, "sgdisk", "-n", "1:2048:+50M", "-n", "4:600M:900M", "-c", "4:documents", d.Name())
+			fstest.Run(t, "sgdisk", "-n", "1:2048:+50M", "-n", "4:600M:900M", "-c", "4:documents", d.Name())
 			part := filepath.Join(t.TempDir(), "fs.img")
 			if err := os.WriteFile(part, nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -379,8 +364,8 @@ func TestFormerTable(t *testing.T) {
 			if err := os.Truncate(part, 200*mib); err != nil {
 				t.Fatal(err)
 			}
-			tool(t, tt.mkfs, part)
-			tool(t, "dd", "if="+part, "of="+d.Name(), "bs=1M", "conv=notrunc,sparse", "status=none", "seek=600")
+			fstest.Run(t, tt.mkfs, part)
+			fstest.Run(t, "dd", "if="+part, "of="+d.Name(), "bs=1M", "conv=notrunc,sparse", "status=none", "seek=600")
 			d.dd(t, image)
 			if tt.do == Nothing {
 				if s := d.look(t); s.Do != Nothing || !strings.Contains(s.Doubt, "partition 4 holds swap") {
@@ -433,7 +418,7 @@ func TestGrown(t *testing.T) {
 		d := newDisk(t, gib)
 		d.dd(t, image)
 		d.boot(t, Make)
-		tool(t, "sgdisk", "-d", "3", d.Name())
+		fstest.Run(t, "sgdisk", "-d", "3", d.Name())
 		s := d.look(t)
 		if s.Do == Use || !strings.Contains(s.Doubt, "removed") || Grow(d, s, rand.Reader) == nil {
 			t.Errorf("%+v", s)

@@ -177,7 +177,7 @@ func upTo(list []extent.Extent, end int64) []extent.Extent {
 func fixture(t testing.TB, name string) (path string, sums map[string]string) {
 	t.Helper()
 	if name == "macOS" {
-		return unpack(t, "../../../../shared/fixtures/dfvfs-apfs.raw.xz"), nil
+		return fstest.Unpack(t, "../../../../shared/fixtures/dfvfs-apfs.raw.xz"), nil
 	}
 	return fstest.Fixture(t, name)
 }

@@ -1,10 +1,8 @@
 package apfs
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,34 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/ulikunitz/xz"
-
 	"doppel.live/internal/filesystem/fstest"
 )
-
-// unpack gives a packed volume.
-func unpack(t testing.TB, name string) string {
-	t.Helper()
-	packed, err := os.Open(name)
-	if err != nil {
-		t.Skip("no fixture: ", err)
-	}
-	defer packed.Close()
-	z, err := xz.NewReader(bufio.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "volume")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if _, err := io.Copy(out, z); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // files are the sums of all files that libfsapfs reads, by path. The test is
 // skipped where it cannot mount.

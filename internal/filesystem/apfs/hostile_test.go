@@ -30,7 +30,7 @@ const (
 //	mkapfs -L small -U 8f6d3a52-53f5-4b8e-a1f5-5d3b7c2a9e10 -u 2c1f8b94-70de-4d26-9a3c-6e5f4d8b7a01 small.img
 func small(t testing.TB) []byte {
 	t.Helper()
-	return fstest.Load(t, unpack(t, "testdata/small.img.xz"))
+	return fstest.Load(t, fstest.Unpack(t, "testdata/small.img.xz"))
 }
 
 // seal makes the checksum of the object in a block fit.
@@ -289,7 +289,7 @@ func TestAcrossChunks(t *testing.T) {
 // are its blocks that hold anything, each behind its number.
 func withCABs(t testing.TB) string {
 	t.Helper()
-	packed := fstest.Load(t, unpack(t, "testdata/cabs.xz"))
+	packed := fstest.Load(t, fstest.Unpack(t, "testdata/cabs.xz"))
 	path := fstest.Volume(t, 8*tib)
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {

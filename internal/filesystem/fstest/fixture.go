@@ -16,8 +16,15 @@ import (
 // skipped where the folder is absent.
 func Fixture(t testing.TB, name string) (volume string, sums map[string]string) {
 	t.Helper()
-	dir := fixtures(t)
-	packed, err := os.Open(filepath.Join(dir, "filesystems", name+".img.xz"))
+	dir := filepath.Join(fixtures(t), "filesystems")
+	return Unpack(t, filepath.Join(dir, name+".img.xz")), manifest(t, filepath.Join(dir, name+".manifest"))
+}
+
+// Unpack unpacks a volume that xz packed. The test is skipped where there is no
+// such file.
+func Unpack(t testing.TB, path string) (volume string) {
+	t.Helper()
+	packed, err := os.Open(path)
 	if err != nil {
 		t.Skip("no fixture: ", err)
 	}
@@ -35,7 +42,7 @@ func Fixture(t testing.TB, name string) (volume string, sums map[string]string) 
 	if _, err := io.Copy(out, z); err != nil {
 		t.Fatal(err)
 	}
-	return volume, manifest(t, filepath.Join(dir, "filesystems", name+".manifest"))
+	return volume
 }
 
 // fixtures finds the folder from any package of the module.

@@ -2,7 +2,6 @@ package hfsplus
 
 import (
 	"encoding/hex"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
 
 	"doppel.live/internal/filesystem"
@@ -59,24 +57,7 @@ func fixture(t testing.TB, name string) (path string, sums map[string]string) {
 	if name != "dfvfs-hfsplus" {
 		return fstest.Fixture(t, name)
 	}
-	packed, err := os.Open("../../../../shared/fixtures/" + name + ".raw.xz")
-	if err != nil {
-		t.Skip("no fixture: ", err)
-	}
-	defer packed.Close()
-	z, err := xz.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path = fstest.Volume(t, 0)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path, nil
+	return fstest.Unpack(t, "../../../../shared/fixtures/"+name+".raw.xz"), nil
 }
 
 func TestFixtures(t *testing.T) {

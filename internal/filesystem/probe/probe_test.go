@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"fmt"
+	"github.com/ulikunitz/xz"
 	"io"
 	"os"
 	"os/exec"
@@ -10,9 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ulikunitz/xz"
-
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // made are commands that make a volume; FILE is replaced by its path.
@@ -61,38 +61,14 @@ var made = []struct {
 	{"nothing", 1, "true"},
 }
 
-// tool finds a program, "" where it is not installed.
-func tool(name string) string {
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
-func needs(t testing.TB, name string) string {
-	t.Helper()
-	path := tool(name)
-	if path == "" {
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
-
 // volumeFile makes a volume by a command.
 func volumeFile(t testing.TB, mib int64, command string) string {
 	t.Helper()
 	words := strings.Fields(command)
-	program := needs(t, words[0])
+	program := fstest.Tool(t, words[0])
 	path := filepath.Join(t.TempDir(), "volume")
 	if mib > 0 {
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(path, mib<<20); err != nil {
-			t.Fatal(err)
-		}
+		path = fstest.Volume(t, mib<<20)
 	}
 	for i, w := range words {
 		words[i] = strings.ReplaceAll(w, "FILE", path)
@@ -106,7 +82,7 @@ func volumeFile(t testing.TB, mib int64, command string) string {
 // blkid gives what blkid prints of a volume; "" for what it does not print.
 func blkid(t testing.TB, path string) map[string]string {
 	t.Helper()
-	program := needs(t, "blkid")
+	program := fstest.Tool(t, "blkid")
 	values := map[string]string{}
 	for _, tag := range []string{"TYPE", "LABEL", "UUID"} {
 		// Exit status 2: nothing found, or ambiguous.
@@ -119,7 +95,7 @@ func blkid(t testing.TB, path string) map[string]string {
 // wipefs gives the signatures that wipefs lists, without partition tables.
 func wipefs(t testing.TB, path string) (all []Signature) {
 	t.Helper()
-	out, err := exec.Command(needs(t, "wipefs"), "-n", "-p", path).Output()
+	out, err := exec.Command(fstest.Tool(t, "wipefs"), "-n", "-p", path).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

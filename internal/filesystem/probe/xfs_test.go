@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // TestXFS: blocks in use of one whose log is empty or can be replayed, raw with
 // the reason where the log, or the state of the file system, does not let them
 // be known.
 func TestXFS(t *testing.T) {
-	needs(t, "mkfs.xfs")
+	fstest.Tool(t, "mkfs.xfs")
 	p, err := os.ReadFile(volumeFile(t, 20, "mkfs.xfs --unsupported -q -f -m crc=0 -d agcount=1 FILE"))
 	if err != nil {
 		t.Fatal(err)

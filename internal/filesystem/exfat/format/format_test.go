@@ -5,27 +5,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"doppel.live/internal/filesystem/exfat"
+	"doppel.live/internal/filesystem/fstest"
 )
 
 // volume makes a sparse file of size bytes full of what was there before, as
 // far as it will be written, and formats it.
 func volume(t *testing.T, size int64, o Options) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "volume.img")
-	f, err := os.Create(path)
+	path := fstest.Volume(t, size)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
 	l, err := Plan(size)
 	if err != nil {
 		t.Fatal(err)
@@ -40,23 +36,6 @@ func volume(t *testing.T, size int64, o Options) string {
 	}
 	return path
 }
-
-func tool(t *testing.T, argv ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(argv[0])
-	if err != nil {
-		if path = "/usr/sbin/" + argv[0]; !exists(path) {
-			t.Skipf("%s is not here (package exfatprogs)", argv[0])
-		}
-	}
-	out, err := exec.Command(path, argv[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
-	}
-	return string(out)
-}
-
-func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // Volumes of every cluster size, odd sizes among them, are clean to
 // fsck.exfat, and dump.exfat and our reader find in them what was asked for.
@@ -77,10 +56,10 @@ func TestJudges(t *testing.T) {
 			if i.Label != "IMAGES" || i.UUID != "CAFE-1234" || i.Size != size&^511 || i.State != "clean" {
 				t.Errorf("our reader: %+v", i)
 			}
-			if out := tool(t, "fsck.exfat", "-n", path); !strings.Contains(out, "clean") {
+			if out := fstest.Run(t, "fsck.exfat", "-n", path); !strings.Contains(out, "clean") {
 				t.Errorf("fsck.exfat: %s", out)
 			}
-			out := tool(t, "dump.exfat", path)
+			out := fstest.Run(t, "dump.exfat", path)
 			for _, want := range []string{"cafe1234", "IMAGES"} {
 				if !strings.Contains(out, want) {
 					t.Errorf("dump.exfat does not say %q: %s", want, out)
