@@ -1,9 +1,11 @@
 package extent
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
+	"sort"
 )
 
 // Validate says whether list is ascending and disjoint, every extent longer
@@ -91,16 +93,16 @@ func Invert(list []Extent, size int64) []Extent {
 // any order and overlap.
 func Union(lists ...[]Extent) []Extent {
 	all := slices.Concat(lists...)
-	slices.SortFunc(all, func(a, b Extent) int {
-		switch {
-		case a.Offset < b.Offset:
-			return -1
-		case a.Offset > b.Offset:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(a, b Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	return Merge(all)
+}
+
+// From gives what a valid list has from an offset on: the first extent that ends
+// behind it, and all that follow.
+//
+//	from 4: {0,4} {4,4} {10,2}  →  {4,4} {10,2}
+func From(list []Extent, offset int64) []Extent {
+	return list[sort.Search(len(list), func(i int) bool { return list[i].End() > offset }):]
 }
 
 // Total is the sum of the lengths, in bytes.

@@ -57,6 +57,12 @@ func TestProperties(t *testing.T) {
 		}
 		block := 1 + rng.Int64N(9)
 		check(t, "align", Align(list, block, size), size, whole(want, block))
+		at := rng.Int64N(size + 1)
+		from := From(list, at)
+		left := list[:len(list)-len(from)]
+		if !slices.Equal(slices.Concat(left, from), list) || len(left) > 0 && left[len(left)-1].End() > at || len(from) > 0 && from[0].End() <= at {
+			t.Fatalf("from %d: %v of %v", at, from, list)
+		}
 		got, err := Collect(all(list))
 		if err != nil || !slices.Equal(got, merged) {
 			t.Fatalf("%d: collect: %v, %v, want %v", n, got, err, merged)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"iter"
 	"math/bits"
-	"sort"
 
 	"doppel.live/internal/extent"
 )
@@ -132,10 +131,12 @@ func (b *Bitmap) count() (n int64) {
 func PutBits(dst []byte, first int64, list []extent.Extent, blockSize int64) {
 	clear(dst)
 	end := first + int64(len(dst))*8
-	i := sort.Search(len(list), func(i int) bool { return list[i].End() > first*blockSize })
-	for ; i < len(list) && list[i].Offset < end*blockSize; i++ {
-		from := max(list[i].Offset/blockSize, first) - first
-		to := min(list[i].End()/blockSize, end) - first
+	for _, e := range extent.From(list, first*blockSize) {
+		if e.Offset >= end*blockSize {
+			break
+		}
+		from := max(e.Offset/blockSize, first) - first
+		to := min(e.End()/blockSize, end) - first
 		for ; from < to && from%8 != 0; from++ {
 			dst[from/8] |= 1 << (from % 8)
 		}

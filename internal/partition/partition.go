@@ -20,6 +20,7 @@
 package partition
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -227,15 +228,7 @@ func (t *Table) read(r io.ReaderAt, off, n int64) ([]byte, error) {
 // name at its end is joined to it.
 func (t *Table) keep(name string, off int64, data []byte) {
 	t.Sectors = append(t.Sectors, Sector{name, off, data})
-	slices.SortStableFunc(t.Sectors, func(a, b Sector) int {
-		switch {
-		case a.Offset < b.Offset:
-			return -1
-		case a.Offset > b.Offset:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(t.Sectors, func(a, b Sector) int { return cmp.Compare(a.Offset, b.Offset) })
 	joined := t.Sectors[:1]
 	for _, s := range t.Sectors[1:] {
 		last := &joined[len(joined)-1]

@@ -3,7 +3,6 @@ package ext
 import (
 	"fmt"
 	"iter"
-	"slices"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -142,13 +141,7 @@ func (f *fileSystem) markMetadata(bitmap []byte, g *group, foreign []extent.Exte
 	for _, e := range g.own {
 		f.mark(bitmap, g.number, e)
 	}
-	i, _ := slices.BinarySearchFunc(foreign, start, func(e extent.Extent, at int64) int {
-		if e.End() <= at {
-			return -1
-		}
-		return 1
-	})
-	foreign = foreign[i:]
+	foreign = extent.From(foreign, start)
 	for _, e := range foreign {
 		if e.Offset >= f.groupEnd(g.number) {
 			break

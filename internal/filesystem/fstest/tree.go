@@ -193,21 +193,17 @@ func Outside(list, whole []extent.Extent) []extent.Extent {
 	var out []extent.Extent
 	for _, e := range list {
 		at := e.Offset
-		i, _ := slices.BinarySearchFunc(whole, at, func(w extent.Extent, at int64) int {
-			if w.End() <= at {
-				return -1
-			}
-			return 1
-		})
-		for ; at < e.End(); i++ {
-			if i == len(whole) || whole[i].Offset >= e.End() {
-				out = append(out, extent.Extent{Offset: at, Length: e.End() - at})
+		for _, w := range extent.From(whole, at) {
+			if w.Offset >= e.End() {
 				break
 			}
-			if whole[i].Offset > at {
-				out = append(out, extent.Extent{Offset: at, Length: whole[i].Offset - at})
+			if w.Offset > at {
+				out = append(out, extent.Extent{Offset: at, Length: w.Offset - at})
 			}
-			at = whole[i].End()
+			at = w.End()
+		}
+		if at < e.End() {
+			out = append(out, extent.Extent{Offset: at, Length: e.End() - at})
 		}
 	}
 	return out

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
-	"slices"
 
 	"doppel.live/internal/extent"
 	"doppel.live/internal/filesystem"
@@ -87,13 +86,7 @@ func (f *fileSystem) groupUsed(n int64, used func(from, to int64) error) error {
 
 // touchedIn gives what recovery may read of free blocks.
 func (f *fileSystem) touchedIn(from, to int64, used func(from, to int64) error) error {
-	i, _ := slices.BinarySearchFunc(f.touched, from*f.blockSize, func(e extent.Extent, at int64) int {
-		if e.End() <= at {
-			return -1
-		}
-		return 1
-	})
-	for _, e := range f.touched[i:] {
+	for _, e := range extent.From(f.touched, from*f.blockSize) {
 		first, end := max(from, e.Offset/f.blockSize), min(to, e.End()/f.blockSize)
 		if first >= end {
 			break
