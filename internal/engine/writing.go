@@ -54,12 +54,13 @@ func (w *writing) sync() error {
 
 // wipe zeroes what would make somebody recognise what the target was: tables,
 // boot sectors, and the signatures of file systems and arrays, in the old
-// partitions as well as where the new volumes will lie.
+// partitions as well as where the new volumes will lie: in all of the room that
+// they have, since a volume may be smaller than its partition.
 func (w *writing) wipe(ctx context.Context) error {
 	list := append([]extent.Extent(nil), w.Plan.Wipe...)
 	regions := []extent.Extent{}
 	for _, s := range w.Plan.Steps {
-		regions = append(regions, extent.Extent{Offset: s.TargetOffset, Length: s.Size})
+		regions = append(regions, extent.Extent{Offset: s.TargetOffset, Length: s.Room})
 	}
 	if w.Plan.WholeDisk {
 		regions = append(regions, extent.Extent{Length: w.Target.Size()})

@@ -31,7 +31,8 @@ type Step struct {
 	Bytes        int64        `json:"bytes"`         // bytes that are read or written
 	Reason       string       `json:"reason,omitempty"`
 
-	Index int `json:"-"` // of the volume in the image
+	Index int   `json:"-"` // of the volume in the image
+	Room  int64 `json:"-"` // bytes of its place on the target, at least Size; restore only
 }
 
 // Confirm is what a person types before a target is overwritten.

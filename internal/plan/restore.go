@@ -51,12 +51,10 @@ type RestoreInput struct {
 	Rate       float64  // bytes per second that the target may take; 0 unknown
 }
 
-// margin is what is zeroed at both ends of a target and of each volume, so
-// that nothing there is taken for what it held before.
-const (
-	diskMargin   = 1 << 20
-	volumeMargin = 128 << 10
-)
+// margin is what is zeroed at both ends of a target and of the place of each
+// volume, so that nothing there is taken for what it held before. The labels of
+// ZFS reach furthest: two of 256 KiB at each end.
+const margin = 1 << 20 // bytes
 
 // NewRestore plans a restore. What cannot be done stands in Refusals; the error
 // is for an image that cannot be read.
@@ -185,9 +183,9 @@ func nestedReason(m *image.Manifest) (text string) {
 	return text
 }
 
-// step plans one volume at an offset of the target.
+// step plans one volume at an offset of the target, where it has size bytes.
 func (p *Restore) step(v image.Volume, offset, size int64) {
-	s := Step{Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, TargetOffset: offset, Size: v.Size, Bytes: max(v.Used, 0), Index: v.Index}
+	s := Step{Volume: v.Name, FileSystem: v.FileSystem, Method: v.Method, TargetOffset: offset, Size: v.Size, Bytes: max(v.Used, 0), Index: v.Index, Room: size}
 	switch v.Method {
 	case image.Swap:
 		s.Bytes, s.Size = 0, size
@@ -198,8 +196,8 @@ func (p *Restore) step(v image.Volume, offset, size int64) {
 		p.warn("%s is damaged: %s of it could not be read when it was saved; see doppel images show %s", v.Name, blockdev.Bytes(lost), p.Image)
 	}
 	p.Steps = append(p.Steps, s)
-	p.wipe(offset, min(volumeMargin, size))
-	p.wipe(offset+max(0, size-volumeMargin), min(volumeMargin, size))
+	p.wipe(offset, min(margin, size))
+	p.wipe(offset+max(0, size-margin), min(margin, size))
 }
 
 func (p *Restore) wipe(offset, length int64) {
@@ -245,8 +243,8 @@ func (p *Restore) toDisk(in RestoreInput, index int, volumes []image.Volume) err
 		return err
 	}
 	p.Table = writeOrder(table)
-	p.wipe(0, min(diskMargin, in.Target.Size))
-	p.wipe(max(0, in.Target.Size-diskMargin), min(diskMargin, in.Target.Size))
+	p.wipe(0, min(margin, in.Target.Size))
+	p.wipe(max(0, in.Target.Size-margin), min(margin, in.Target.Size))
 	if in.Present != nil {
 		for _, s := range in.Present.Sectors {
 			p.wipe(s.Offset, int64(len(s.Data)))

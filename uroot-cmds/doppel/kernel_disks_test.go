@@ -154,7 +154,7 @@ func testOldSignatures(t *testing.T, l *lab) {
 			lvm(t, "vgcreate", "-q", "old", "/dev/sda")
 		}},
 		{"btrfs", "btrfs", func(t *testing.T) { guest.Do(t, "mkfs.btrfs", "-q", "-f", "--mixed", "/dev/sda") }},
-		{"ZFS", "zfs_member", func(t *testing.T) { zfs(t, "/dev/sda") }},
+		{"ZFS", "zfs_member", func(t *testing.T) { zfs(t, "/dev/sda", 72*mib) }},
 		{"arrays in the same partitions", "dos", func(t *testing.T) {
 			guest.Input(t, guest.Do(t, "sfdisk", "--dump", "/dev/sdb"), "sfdisk", "--quiet", "--wipe=always", "/dev/sda")
 			guest.Await(t, "/dev/sda3")
@@ -226,10 +226,11 @@ func luks(t *testing.T, path string) {
 	}
 }
 
-// zfs writes the four labels of a ZFS member as far as they are looked at: the
-// uberblocks, which begin 128 KiB into each label of 256 KiB, one each KiB,
-// with the magic number 0x00bab10c and a version.
-func zfs(t *testing.T, path string) {
+// zfs writes the four labels of a ZFS member of size bytes as far as they are
+// looked at: the pool's name among the name-value pairs, 16 KiB into each label
+// of 256 KiB, and the uberblocks, which begin at its middle, one each KiB, with
+// the magic number 0x00bab10c and a version.
+func zfs(t *testing.T, path string, size int64) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -237,7 +238,7 @@ func zfs(t *testing.T, path string) {
 	}
 	defer f.Close()
 	const label = 256 << 10
-	for _, off := range []int64{0, label, 72*mib - 2*label, 72*mib - label} {
+	for _, off := range []int64{0, label, size - 2*label, size - label} {
 		ring := make([]byte, 128<<10)
 		for i := 0; i < len(ring); i += 1 << 10 {
 			binary.LittleEndian.PutUint64(ring[i:], 0x00bab10c)
@@ -246,11 +247,17 @@ func zfs(t *testing.T, path string) {
 		if _, err := f.WriteAt(ring, off+128<<10); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := f.WriteAt([]byte(oldPool), off+16<<10); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// oldPool is a pair of name and value as ZFS keeps it: a string (9), once.
+const oldPool = "\x00\x00\x00\x04name\x00\x00\x00\x09\x00\x00\x00\x01\x00\x00\x00\x07oldpool\x00"
 
 // sda and sdb have sectors of 4096 bytes, ubda and ubdb of 512.
 func TestSectorSizes(t *testing.T) {

@@ -54,6 +54,7 @@ func TestOnKernel(t *testing.T) {
 			{"slices", testSlices},
 			{"arrays, LVM and swap", testArraysLVMAndSwap},
 			{"old signatures", testOldSignatures},
+			{"old signatures of a partition", testOldPartition},
 			{"medium error", testMediumError},
 			{"full place", testFullPlaceOnDisk},
 			{"unplugged place", testUnpluggedPlace},
