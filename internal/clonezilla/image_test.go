@@ -115,6 +115,10 @@ func save(s store.Store, name string, o Options, volumes ...testVolume) error {
 		return err
 	}
 	defer w.Abort()
+	return saveInto(w, m, volumes)
+}
+
+func saveInto(w image.Writer, m *image.Manifest, volumes []testVolume) error {
 	for _, a := range m.Disks[0].Areas {
 		data := make([]byte, a.Length)
 		noise(data, uint64(a.Offset))

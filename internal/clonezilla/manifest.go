@@ -31,10 +31,10 @@ func parseManifest(data []byte) (*image.Manifest, error) {
 		if err := checkDisk(d, &index); err != nil {
 			return nil, fmt.Errorf("doppel.json: disk %d: %w", i, err)
 		}
-		if bases[baseName(d.Name)] {
+		if bases[baseName(diskAlias(*d))] {
 			return nil, fmt.Errorf("doppel.json: two disks named %s", d.Name)
 		}
-		bases[baseName(d.Name)] = true
+		bases[baseName(diskAlias(*d))] = true
 	}
 	return m, nil
 }
@@ -42,7 +42,7 @@ func parseManifest(data []byte) (*image.Manifest, error) {
 // checkDisk checks a disk; index is that of its first volume and becomes that
 // of the next disk's.
 func checkDisk(d *image.Disk, index *int) error {
-	d.Name, d.Model, d.Serial, d.WWN, d.Scheme = clean(d.Name), clean(d.Model), clean(d.Serial), clean(d.WWN), clean(d.Scheme)
+	d.Alias, d.Name, d.Model, d.Serial, d.WWN, d.Scheme = clean(d.Alias), clean(d.Name), clean(d.Model), clean(d.Serial), clean(d.WWN), clean(d.Scheme)
 	if d.Name == "" || d.Size < 0 || d.Size > math.MaxInt64/4 {
 		return fmt.Errorf("%w: name or size", image.ErrDamaged)
 	}
@@ -68,7 +68,7 @@ func checkDisk(d *image.Disk, index *int) error {
 			v.Hit.Reason = clean(v.Hit.Reason)
 		}
 		v.Name, v.FileSystem, v.Label, v.UUID = clean(v.Name), clean(v.FileSystem), clean(v.Label), clean(v.UUID)
-		v.State, v.Reason = clean(v.State), clean(v.Reason)
+		v.State, v.Reason, v.Alias = clean(v.State), clean(v.Reason), clean(v.Alias)
 		if err := checkPlace(d.Size, v.Offset, v.Size, v.File); err != nil {
 			return fmt.Errorf("volume %s: %w", v.Name, err)
 		}

@@ -1,7 +1,10 @@
 package clonezilla
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -73,6 +76,49 @@ func deviceName(device string) string {
 	return strings.Join(parts, "/")
 }
 
+// diskName is how the kernel names whole disks that Clonezilla works on. It
+// takes an image of a disk of any other name for one of something else.
+var diskName = regexp.MustCompile(`^(?:(?:sd|hd|vd|xvd)[a-z]+|(?:mmcblk|loop|md)[0-9]+|nvme[0-9]+n[0-9]+|(?:cciss|ida|rd)/c[0-9]+d[0-9]+)$`)
+
+// giveAliases names the disks that Clonezilla would not take for disks, regular
+// files above all, as it expects: sda, sdb and so on, whichever are free.
+func giveAliases(m *image.Manifest) {
+	taken := map[string]bool{}
+	for _, d := range m.Disks {
+		taken[d.Name] = true
+	}
+	for i := range m.Disks {
+		d := &m.Disks[i]
+		d.Alias = ""
+		for n := 0; !diskName.MatchString(d.Name) && d.Alias == ""; n++ {
+			if free := scsiName(n); !taken[free] {
+				d.Alias, taken[free] = free, true
+			}
+		}
+		for k := range d.Volumes {
+			v := &d.Volumes[k]
+			if v.Alias = d.Alias; v.Alias != "" && v.Number > 0 {
+				v.Alias += strconv.Itoa(v.Number)
+			}
+		}
+	}
+}
+
+// scsiName is the kernel's name of SCSI disk n: sda, sdz, sdaa.
+func scsiName(n int) string {
+	letters := ""
+	for n++; n > 0; n = (n - 1) / 26 {
+		letters = string(rune('a'+(n-1)%26)) + letters
+	}
+	return "sd" + letters
+}
+
+// diskAlias is the name of a disk in the files of the image.
+func diskAlias(d image.Disk) string { return cmp.Or(d.Alias, d.Name) }
+
+// volumeAlias is the name of a volume in the files of the image.
+func volumeAlias(v image.Volume) string { return cmp.Or(v.Alias, v.Name) }
+
 // volumeFile is the name of the file that holds a volume.
 func volumeFile(v image.Volume, level Level) string {
 	kind := "dd"
@@ -85,7 +131,7 @@ func volumeFile(v image.Volume, level Level) string {
 		}
 	}
 	suffix := map[uint32]string{packedZstd: ".zst", packedGzip: ".gz", packedNot: ".uncomp"}[level.packedAs()]
-	return baseName(v.Name) + "." + kind + "-ptcl-img" + suffix
+	return baseName(volumeAlias(v)) + "." + kind + "-ptcl-img" + suffix
 }
 
 // framesName is the name of the frames file of a volume whose first file that
@@ -100,12 +146,12 @@ func framesName(file string) string {
 
 // tailFile is the name of the file that holds what lies behind the last whole
 // block of a volume.
-func tailFile(v image.Volume) string { return "doppel-" + baseName(v.Name) + "-tail.bin" }
+func tailFile(v image.Volume) string { return "doppel-" + baseName(volumeAlias(v)) + "-tail.bin" }
 
 // areaFile is the name of the file that holds an area: Clonezilla's where it
 // holds the same bytes, else our own.
 func areaFile(d image.Disk, a image.Area) string {
-	base := baseName(d.Name)
+	base := baseName(diskAlias(d))
 	switch {
 	case a.Name == "mbr" && a.Offset == 0 && a.Length == 512:
 		return base + "-mbr"

@@ -47,7 +47,7 @@ func partedText(d *image.Disk, t *partition.Table, u unit) string {
 	}
 	physical := max(d.PhysicalSectorSize, d.SectorSize)
 	fmt.Fprintf(&b, "Model: %s (unknown)\nDisk /dev/%s: %s\nSector size (logical/physical): %dB/%dB\nPartition Table: %s\nDisk Flags: \n\n",
-		clean(d.Model), deviceName(d.Name), u(d.Size), d.SectorSize, physical, label)
+		clean(d.Model), deviceName(diskAlias(*d)), u(d.Size), d.SectorSize, physical, label)
 	rows := [][]string{{"Number", "Start", "End", "Size", "File system", "Name", "Flags"}}
 	if label == "msdos" {
 		rows[0] = []string{"Number", "Start", "End", "Size", "Type", "File system", "Flags"}

@@ -121,7 +121,7 @@ func Resume(s store.Store, m *image.Manifest, o Options) (image.Writer, error) {
 	w.progress = p
 	for _, saved := range p.Volumes {
 		v := findVolume(w.manifest, saved.Volume.Index)
-		v.File, v.Used = saved.Volume.File, saved.Volume.Used
+		v.File, v.Used, v.Alias = saved.Volume.File, saved.Volume.Used, saved.Volume.Alias
 		for name, f := range saved.Files {
 			sum, _ := f.sum() // was checked
 			w.sums[name] = sum

@@ -20,14 +20,14 @@ const (
 // writeTables writes the files that Clonezilla restores the table of a disk by.
 func (w *writer) writeTables(disk int) error {
 	d, table := &w.manifest.Disks[disk], w.options.Tables[disk]
-	base := baseName(d.Name)
+	base := baseName(diskAlias(*d))
 	text := map[string]string{base + "-chs.sf": chs(d.Size)}
 	if table != nil && (table.Scheme == partition.BSD || table.Scheme == partition.APM) {
 		// Clonezilla's files for tables cannot say what these are: FORMAT.md.
 		return w.write(base+"-chs.sf", []byte(chs(d.Size)))
 	}
 	if table != nil && table.Scheme != partition.None {
-		text[base+"-pt.sf"] = table.SfdiskDump("/dev/" + deviceName(d.Name))
+		text[base+"-pt.sf"] = table.SfdiskDump("/dev/" + deviceName(diskAlias(*d)))
 		text[base+"-pt.parted"] = partedText(d, table, sectorUnit(d.SectorSize))
 		text[base+"-pt.parted.compact"] = partedText(d, table, compactUnit)
 	}
@@ -55,7 +55,7 @@ func (w *writer) writeTables(disk int) error {
 // first of the entries; the whole backup is an area of its own.
 func (w *writer) writeGPT(disk int) error {
 	d := &w.manifest.Disks[disk]
-	base := baseName(d.Name)
+	base := baseName(diskAlias(*d))
 	if err := w.write(base+"-gpt-1st", w.sectors(disk, 0, primarySize)); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (w *writer) writeEBR(disk int, table *partition.Table) error {
 		if !p.Extended || p.Logical {
 			continue
 		}
-		file := baseName(table.PartitionName(d.Name, p.Number)) + "-ebr"
+		file := baseName(table.PartitionName(diskAlias(*d), p.Number)) + "-ebr"
 		if err := w.write(file, w.sectors(disk, p.Start, sector)); err != nil {
 			return err
 		}
@@ -125,18 +125,18 @@ func (w *writer) volumes() (list []image.Volume) {
 func (w *writer) writeLists() error {
 	var disks, parts, fs, swap, blkid []string
 	for _, d := range w.manifest.Disks {
-		disks = append(disks, deviceName(d.Name))
+		disks = append(disks, deviceName(diskAlias(d)))
 	}
 	for _, v := range w.volumes() {
-		line := fmt.Sprintf("/dev/%s %s %s\n", deviceName(v.Name), v.FileSystem, shortSize(v.Size))
+		line := fmt.Sprintf("/dev/%s %s %s\n", deviceName(volumeAlias(v)), v.FileSystem, shortSize(v.Size))
 		switch v.Method {
 		case image.Swap:
 			swap = append(swap, line)
-			if err := w.write("swappt-"+baseName(v.Name)+".info", []byte(swapInfo(v))); err != nil {
+			if err := w.write("swappt-"+baseName(volumeAlias(v))+".info", []byte(swapInfo(v))); err != nil {
 				return err
 			}
 		case image.Blocks, image.Raw:
-			parts = append(parts, deviceName(v.Name))
+			parts = append(parts, deviceName(volumeAlias(v)))
 			fs = append(fs, line)
 		}
 		blkid = append(blkid, blkidLine(v))
@@ -184,7 +184,7 @@ func plain(s string) string {
 }
 
 func blkidLine(v image.Volume) string {
-	line := "/dev/" + deviceName(v.Name) + ":"
+	line := "/dev/" + deviceName(volumeAlias(v)) + ":"
 	for _, field := range [][2]string{{"LABEL", v.Label}, {"UUID", v.UUID}, {"TYPE", v.FileSystem}} {
 		if field[1] != "" {
 			line += fmt.Sprintf(" %s=\"%s\"", field[0], strings.NewReplacer(`"`, "_", `\`, "_", "`", "_", "$", "_").Replace(field[1]))
@@ -212,10 +212,10 @@ func (w *writer) blkdevList() string {
 	}
 	row("KNAME", "NAME", "SIZE", "TYPE", "FSTYPE", "MODEL")
 	for _, d := range w.manifest.Disks {
-		row(d.Name, d.Name, shortSize(d.Size), "disk", "", d.Model)
+		row(diskAlias(d), diskAlias(d), shortSize(d.Size), "disk", "", d.Model)
 		for _, v := range d.Volumes {
 			if v.Number > 0 {
-				row(v.Name, "|-"+v.Name, shortSize(v.Size), "part", v.FileSystem, "")
+				row(volumeAlias(v), "|-"+volumeAlias(v), shortSize(v.Size), "part", v.FileSystem, "")
 			}
 		}
 	}

@@ -102,6 +102,7 @@ func (w *writer) describe(m *image.Manifest) error {
 	if w.manifest, err = parseManifest(data); err != nil {
 		return err
 	}
+	giveAliases(w.manifest)
 	w.areas = make([][]kept, len(w.manifest.Disks))
 	w.progress = saveProgress{Format: 1, Disks: disksOf(m)}
 	files := make(map[string]string)
@@ -109,10 +110,10 @@ func (w *writer) describe(m *image.Manifest) error {
 		for i := range d.Volumes {
 			v := &d.Volumes[i]
 			v.File = ""
-			if other, ok := files[baseName(v.Name)]; ok {
+			if other, ok := files[baseName(volumeAlias(*v))]; ok {
 				return fmt.Errorf("volumes %s and %s would have the same files", other, v.Name)
 			}
-			files[baseName(v.Name)] = v.Name
+			files[baseName(volumeAlias(*v))] = v.Name
 		}
 		for i := range d.Areas {
 			d.Areas[i].File = ""

@@ -42,7 +42,8 @@ func (m *Manifest) AllVolumes() (list []Volume) {
 
 // Disk is one saved disk.
 type Disk struct {
-	Name               string   `json:"name"` // kernel name when saved: sda, nvme0n1, loop0
+	Name               string   `json:"name"`            // kernel name when saved: sda, nvme0n1, loop0; of a regular file its own
+	Alias              string   `json:"alias,omitempty"` // see Volume.Alias
 	Model              string   `json:"model,omitempty"`
 	Serial             string   `json:"serial,omitempty"`
 	WWN                string   `json:"wwn,omitempty"`
@@ -82,6 +83,7 @@ const (
 type Volume struct {
 	Index      int    `json:"index"`             // position in the image over all disks; record.Record.Volume
 	Name       string `json:"name"`              // sda1, nvme0n1p2; the disk's name where there is no table
+	Alias      string `json:"alias,omitempty"`   // what files and lists of the image call it where Name is none of a disk's, filled in by the image
 	Number     int    `json:"number,omitempty"`  // partition number, 0 for a whole disk
 	Offset     int64  `json:"offset"`            // bytes from the start of the disk
 	Size       int64  `json:"size"`              // bytes

@@ -111,7 +111,7 @@ func TestAPFS(t *testing.T) {
 	for i, p := range places {
 		what := fmt.Sprint("volume ", i+1)
 		l.apfsRight(what, l.cut("target.img", "ours", p), i == 1)
-		streams, _ := filepath.Glob(l.path(fmt.Sprintf("images/mac/source.img%d.apfs-ptcl-img.zst", i+1)))
+		streams, _ := filepath.Glob(l.path(fmt.Sprintf("images/mac/sda%d.apfs-ptcl-img.zst", i+1)))
 		if len(streams) != 1 {
 			t.Fatalf("%s has %d streams", what, len(streams))
 		}

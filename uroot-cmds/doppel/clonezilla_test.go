@@ -197,20 +197,36 @@ func (d clonezillaDisk) judged(c *cell, image, restored string) {
 	}
 }
 
-// Clonezilla restores to another disk what doppel saved.
+// Clonezilla restores to another disk what doppel saved, of a disk or of a
+// regular file, whose name is none of a disk's.
 func TestClonezillaRestoresOurs(t *testing.T) {
-	for i, d := range clonezillaDisks() {
-		t.Run(d.name, func(t *testing.T) {
-			if i > 0 && os.Getenv("DOPPEL_SOAK") == "" {
+	disks := clonezillaDisks()
+	for _, c := range []struct {
+		name string
+		disk clonezillaDisk
+		file bool // saved as a regular file
+		soak bool
+	}{
+		{"gpt", disks[0], false, true},
+		{"gpt in a file", disks[0], true, false},
+		{"mbr", disks[1], false, true},
+		{"mbr in a file", disks[1], true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.soak && os.Getenv("DOPPEL_SOAK") == "" {
 				t.Skip("takes long: run ./build.sh soak")
 			}
 			l := &lab{t: t, dir: t.TempDir()}
-			d.fill(l)
-			c := newCell(l)
-			l.expect(done, "is saved", "save", c.source, "ours")
+			c.disk.fill(l)
+			cell := newCell(l)
+			source := cell.source
+			if c.file {
+				source = "source.img"
+			}
+			l.expect(done, "is saved", "save", source, "ours")
 			// What it would do to a system on the disk, none is there, takes long.
-			c.clonezilla("-iui", "-ius", "-irhr", "-irvd", "-iefi", "restoredisk", "ours", c.target)
-			d.same(l, "target.img")
+			cell.clonezilla("-iui", "-ius", "-irhr", "-irvd", "-iefi", "restoredisk", "ours", cell.target)
+			c.disk.same(l, "target.img")
 		})
 	}
 }

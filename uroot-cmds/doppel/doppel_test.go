@@ -297,7 +297,7 @@ func TestLargerTarget(t *testing.T) {
 func TestDamagedImage(t *testing.T) {
 	l := newLab(t)
 	l.expect(done, "", "save", "source.img", "lab")
-	found, _ := filepath.Glob(l.path("images/lab/source.img2.ext4-ptcl-img*"))
+	found, _ := filepath.Glob(l.path("images/lab/sda2.ext4-ptcl-img*"))
 	b, err := os.ReadFile(found[0])
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +308,7 @@ func TestDamagedImage(t *testing.T) {
 	l.expect(failed, "source.img2", "restore", "lab", "target.img", "--yes")
 	l.noTable("target.img")
 	before := l.read("target.img")
-	if found, _ = filepath.Glob(l.path("images/lab/source.img2*.frames")); len(found) != 1 {
+	if found, _ = filepath.Glob(l.path("images/lab/sda2*.frames")); len(found) != 1 {
 		t.Fatal(found)
 	}
 	os.Remove(found[0])

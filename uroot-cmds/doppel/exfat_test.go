@@ -109,7 +109,7 @@ func TestExFATNotUnmounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.random("theirs", 24*mib, 0, 24*mib)
-	found, _ := filepath.Glob(l.path("images/ex/source.img1.exfat-ptcl-img.zst"))
+	found, _ := filepath.Glob(l.path("images/ex/sda1.exfat-ptcl-img.zst"))
 	if len(found) != 1 {
 		t.Fatal("there is no stream of blocks")
 	}

@@ -98,7 +98,7 @@ func testFileSystems(t *testing.T, scheme string) {
 			if err := os.WriteFile(l.path(ours), target[from:to], 0o644); err != nil {
 				t.Fatal(err)
 			}
-			files, _ := filepath.Glob(l.path(fmt.Sprintf("images/lab/source.img%d.%s-ptcl-img.zst", numbers[i], r.blkid)))
+			files, _ := filepath.Glob(l.path(fmt.Sprintf("images/lab/sda%d.%s-ptcl-img.zst", numbers[i], r.blkid)))
 			if len(files) != 1 {
 				t.Fatalf("%d streams of %s", len(files), r.blkid)
 			}

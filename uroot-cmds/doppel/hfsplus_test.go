@@ -97,7 +97,7 @@ func TestHFS(t *testing.T) {
 	for i, m := range macs {
 		size := int64(len(volumes[i]))
 		sameHFS(t, m.fixture, volumes[i], target[places[i]:places[i]+size])
-		found, _ := filepath.Glob(l.path(fmt.Sprintf("images/mac/source.img%d.%s", i+1, m.file)))
+		found, _ := filepath.Glob(l.path(fmt.Sprintf("images/mac/sda%d.%s", i+1, m.file)))
 		if len(found) != 1 {
 			t.Fatalf("%s has no stream", m.fixture)
 		}

@@ -142,7 +142,11 @@ func showImage(ctx context.Context, c *console, images *placeFlags, spec string)
 	}
 	c.say("%s  saved %s by %s", name, date(m.Created), m.Tool)
 	for _, k := range m.Disks {
-		c.say("%s  %s, %s table", k.Name, strings.TrimSpace(blockdev.Bytes(k.Size)+" "+k.Model+" "+k.Serial), k.Scheme)
+		name := k.Name
+		if k.Alias != "" {
+			name += " (" + k.Alias + " in Clonezilla)"
+		}
+		c.say("%s  %s, %s table", name, strings.TrimSpace(blockdev.Bytes(k.Size)+" "+k.Model+" "+k.Serial), k.Scheme)
 		for _, v := range k.Volumes {
 			c.sayVolume(v)
 			if v.Lost() > 0 {

@@ -71,7 +71,7 @@ func TestNTFS(t *testing.T) {
 		}
 	}
 	for i, p := range places {
-		found, _ := filepath.Glob(l.path(fmt.Sprintf("images/nt/source.img%d.ntfs-ptcl-img.zst", i+1)))
+		found, _ := filepath.Glob(l.path(fmt.Sprintf("images/nt/sda%d.ntfs-ptcl-img.zst", i+1)))
 		if len(found) != 1 {
 			t.Fatalf("volume %d has no stream", i+1)
 		}

@@ -47,7 +47,7 @@ func TestResume(t *testing.T) {
 			l.expect(refused, "go on with --resume", save...)
 			l.expect(done, "was saved before", append(resume, "--plan")...)
 
-			found, _ := filepath.Glob(l.path("images/lab/source.img2.ext4*"))
+			found, _ := filepath.Glob(l.path("images/lab/sda2.ext4*"))
 			if len(found) == 0 {
 				t.Fatal("no file of source.img2 is left")
 			}
@@ -55,13 +55,13 @@ func TestResume(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			os.WriteFile(l.path("images/lab/source.img3.rest"), []byte("of a killed save"), 0o644)
+			os.WriteFile(l.path("images/lab/sda3.rest"), []byte("of a killed save"), 0o644)
 			os.WriteFile(l.path("images/lab/.doppel-tmp-KILLED"), []byte("of a killed save"), 0o644)
 			l.expect(done, "is saved", resume...)
 			if after, err := os.Stat(found[0]); err != nil || !after.ModTime().Equal(before.ModTime()) {
 				t.Errorf("source.img2 was saved again: %v", err)
 			}
-			for _, gone := range []string{"source.img3.rest", "doppel-save.json", ".doppel-tmp-KILLED"} {
+			for _, gone := range []string{"sda3.rest", "doppel-save.json", ".doppel-tmp-KILLED"} {
 				if _, err := os.Stat(l.path("images/lab/" + gone)); err == nil {
 					t.Errorf("%s is still there", gone)
 				}
@@ -93,7 +93,7 @@ func TestResumeRefuses(t *testing.T) {
 	os.WriteFile(l.path("source.img"), source, 0o644)
 	l.expect(refused, "not as it was", "save", "target.img", "lab", "--resume")
 
-	found, _ := filepath.Glob(l.path("images/lab/source.img2.ext4*.zst"))
+	found, _ := filepath.Glob(l.path("images/lab/sda2.ext4*.zst"))
 	os.Truncate(found[0], 1000)
 	l.expect(refused, "not as long as it was", resume...)
 	l.expect(done, "is removed", "images", "remove", "lab", "--yes")

@@ -251,7 +251,7 @@ func TestFreeBSDSlice(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", args[0], got, want)
 		}
 	}
-	if sf := string(l.read("images/bsd/source.img-pt.sf")); strings.Contains(sf, "source.img5") || !strings.Contains(sf, "type=a5") {
+	if sf := string(l.read("images/bsd/sda-pt.sf")); strings.Contains(sf, "sda5") || !strings.Contains(sf, "type=a5") {
 		t.Errorf("the dump for sfdisk is not what sfdisk knows:\n%s", sf)
 	}
 	l.onlyFirstLetter()
@@ -303,7 +303,7 @@ func TestDisklabel(t *testing.T) {
 	l.expect(done, "can be restored", "verify", "label")
 	l.expect(done, "", "restore", "label", "target.img", "--yes", "--verify")
 	l.same()
-	if _, err := os.Stat(l.path("images/label/source.img-pt.sf")); err == nil {
+	if _, err := os.Stat(l.path("images/label/sda-pt.sf")); err == nil {
 		t.Error("there is a dump for sfdisk, which knows no such table")
 	}
 }

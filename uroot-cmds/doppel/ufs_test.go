@@ -102,7 +102,7 @@ func TestUFS(t *testing.T) {
 		if bytes.Equal(volume, source[at:at+20*mib]) {
 			t.Error("every byte was restored, not only the fragments in use")
 		}
-		found, _ := filepath.Glob(l.path("images/bsd/source.img" + string(rune('1'+i)) + ".ufs-ptcl-img.zst"))
+		found, _ := filepath.Glob(l.path("images/bsd/sda" + string(rune('1'+i)) + ".ufs-ptcl-img.zst"))
 		if len(found) != 1 {
 			t.Fatalf("volume %d has no stream", i+1)
 		}
