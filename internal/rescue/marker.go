@@ -93,6 +93,9 @@ func (d *Disk) ReadAt(p []byte, off int64) (n int, err error) {
 // look reads the first bytes of p at byte off from the disk; it gives how
 // many. end is where what was not read yet ends.
 func (d *Disk) look(p []byte, off, end int64) (int, error) {
+	if lost, ok := d.source.(Lost); ok {
+		return 0, lost.unread(off)
+	}
 	unit := d.source.SectorSize()
 	from := d.sector(off)
 	to := min(d.sector(off+int64(len(p))+unit-1), from+readSize, end)

@@ -40,10 +40,14 @@ func isUnreadable(err error) bool { return errors.Is(err, ErrUnreadable) }
 // then what was stepped over; then what failed, down to sectors; then, retries
 // times, the sectors that failed once more, in alternating direction. The error
 // is nil when nothing is left to be tried, ErrGone when the disk went away, and
-// that of ctx when it ended; what was read is kept in any case.
+// that of ctx when it ended; what was read is kept in any case. Of a disk that
+// is Lost nothing is tried.
 func (d *Disk) Rescue(ctx context.Context, wanted []extent.Extent, retries int, p Progress) (err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if _, ok := d.source.(Lost); ok {
+		return ctx.Err()
+	}
 	r := &run{Disk: d, ctx: ctx, wanted: extent.Align(wanted, d.source.SectorSize(), d.m.size), p: p}
 	defer func() {
 		if saveErr := d.save(); err == nil {

@@ -58,7 +58,7 @@ type Statistics struct {
 // Disk is a failing disk with what was read of it. Its methods may be called
 // from several goroutines; the disk gets one read at a time.
 type Disk struct {
-	source Source
+	source Source // Lost: what the map says stays as it is
 	spool  *Spool // nil: nothing is kept
 	o      Options
 
@@ -88,8 +88,10 @@ func NewDisk(source Source, spool *Spool, o Options) (*Disk, error) {
 		return d, nil
 	}
 	var err error
-	d.m, err = spool.loadMap(source.Size(), source.SectorSize())
-	return d, err
+	if d.m, err = spool.loadMap(source.Size(), source.SectorSize()); err != nil {
+		return nil, err // without a map, nothing may write one
+	}
+	return d, nil
 }
 
 func or(d, otherwise time.Duration) time.Duration {

@@ -271,6 +271,47 @@ func TestVanish(t *testing.T) {
 	}
 }
 
+// A disk that never comes back: what was read of it is there, the rest counts
+// as lost, and the map goes on saying what was tried.
+func TestLostDisk(t *testing.T) {
+	f := newFailing(8*mib, 512)
+	f.fail(3000, 30, -1)
+	f.vanish = 5
+	path := filepath.Join(folder(t), "spool")
+	d := disk(t, f, path, Options{})
+	if err := d.Rescue(context.Background(), whole(f), 1, Progress{}); !errors.Is(err, ErrGone) {
+		t.Fatal(err)
+	}
+	was, left := d.Map(), d.Left(whole(f))
+	if n := extent.Total(left); n == 0 || n == f.Size() {
+		t.Fatalf("%d bytes are left", n)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, id, err := OpenLost(path)
+	if err != nil || id.Disk != "sda" || id.Size != f.Size() {
+		t.Fatal(id, err)
+	}
+	lost, err := NewDisk(Lost{id.Size, id.SectorSize}, s, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := lost.ReadAt(make([]byte, f.Size()), 0); !errors.Is(err, ErrUnreadable) || int64(n) != left[0].Offset {
+		t.Errorf("%d bytes are read, %v", n, err)
+	}
+	if lost.Changed(0, 4096) {
+		t.Error("it is said to have changed")
+	}
+	if err := lost.Rescue(context.Background(), whole(f), 1, Progress{}); err != nil || lost.Gone() != nil {
+		t.Error(err, lost.Gone())
+	}
+	check(t, lost, f, whole(f), left)
+	if err := lost.Close(); err != nil || !bytes.Equal(lost.Map(), was) {
+		t.Errorf("the map is another, %v:\n%s\nwas\n%s", err, lost.Map(), was)
+	}
+}
+
 // Cancelled is not failed: what was read is kept.
 func TestCancel(t *testing.T) {
 	f := newFailing(8*mib, 512)

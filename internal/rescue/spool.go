@@ -32,6 +32,9 @@ type Identity struct {
 	Serial     string `json:"serial"`
 	Size       int64  `json:"size"`        // bytes
 	SectorSize int64  `json:"sector_size"` // bytes
+
+	Partitions []int    `json:"partitions,omitempty"` // numbers of those that are saved; none: all
+	Except     []string `json:"except,omitempty"`     // names of those that are left out
 }
 
 // same tells whether two identities can be of one disk. Kernel names change.
@@ -51,6 +54,9 @@ type Spool struct {
 
 // ErrBusy says that another rescue is at work with the same spool.
 var ErrBusy = errors.New("another rescue is at work on this")
+
+// ErrMap says that the map of a spool is damaged, or cannot be read.
+var ErrMap = errors.New("the map of what was read cannot be used")
 
 // ErrOther says that a spool is of another disk.
 var ErrOther = errors.New("the rescue that was begun is of another disk")
@@ -80,9 +86,18 @@ func CreateSpool(path string, id Identity) (*Spool, error) {
 
 // OpenSpool opens a spool that is there, of the disk that id names.
 func OpenSpool(path string, id Identity) (*Spool, error) {
+	s, is, err := OpenLost(path)
+	if err == nil && !is.same(id) {
+		return nil, errors.Join(fmt.Errorf("%w: %q, serial number %q, %d bytes", ErrOther, is.Model, is.Serial, is.Size), s.Close())
+	}
+	return s, err
+}
+
+// OpenLost opens a spool that is there, of whatever disk; it says which.
+func OpenLost(path string) (*Spool, Identity, error) {
 	s, err := openSpool(path)
 	if err != nil {
-		return nil, err
+		return nil, Identity{}, err
 	}
 	data, err := s.readFile(fileIdentity, 1<<20)
 	var is Identity
@@ -94,15 +109,15 @@ func OpenSpool(path string, id Identity) (*Spool, error) {
 		err = fmt.Errorf("%s: %w", path, err)
 	case is.Format != 1:
 		err = fmt.Errorf("%s: a rescue of format %d", path, is.Format)
-	case !is.same(id):
-		err = fmt.Errorf("%w: %q, serial number %q, %d bytes", ErrOther, is.Model, is.Serial, is.Size)
+	case is.Size <= 0 || is.SectorSize < 512 || is.SectorSize > 64<<10 || is.SectorSize&(is.SectorSize-1) != 0:
+		err = fmt.Errorf("%s: a disk of %d bytes with sectors of %d", path, is.Size, is.SectorSize)
 	default:
 		err = s.hold()
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, is, errors.Join(err, s.Close())
 	}
-	return s, nil
+	return s, is, nil
 }
 
 func openSpool(path string) (*Spool, error) {
@@ -278,15 +293,15 @@ func (s *Spool) loadMap(size, sector int64) (*Map, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return NewMap(size), nil
 	} else if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrMap, err)
 	}
 	m, err := ParseMap(data, size)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(s.path, fileMap), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrMap, filepath.Join(s.path, fileMap), err)
 	}
 	for _, b := range m.blocks {
 		if b.offset%sector != 0 {
-			return nil, fmt.Errorf("%s: byte %d is not the beginning of a sector", filepath.Join(s.path, fileMap), b.offset)
+			return nil, fmt.Errorf("%w: %s: byte %d is not the beginning of a sector", ErrMap, filepath.Join(s.path, fileMap), b.offset)
 		}
 	}
 	for _, e := range m.Extents([]extent.Extent{{Length: size}}, Finished) {

@@ -69,7 +69,7 @@ func Own(command string) []string {
 	}
 	switch command {
 	case "save":
-		own = append(own, "--plan", "--yes", "--rescue", "--resume")
+		own = append(own, "--plan", "--yes", "--rescue", "--resume", "--finish")
 	case "restore":
 		own = append(own, "--plan", "--yes", "--consent", "--only")
 	case "clone":

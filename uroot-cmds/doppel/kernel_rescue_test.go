@@ -117,8 +117,8 @@ func (r *rescueLab) rescued(args ...string) *engine.Damage {
 	if status != damaged || last.Event != "result" || !strings.Contains(last.Text, "damage") {
 		r.t.Fatalf("exit status %d:\n%s", status, out)
 	}
-	if _, err := os.Stat(r.path("images/" + args[len(args)-1] + ".rescue")); err == nil {
-		r.t.Error("the spool was left")
+	if _, err := os.Stat(r.path("images/" + args[len(args)-1] + ".rescue")); (err == nil) != slices.Contains(args, "--finish") {
+		r.t.Errorf("the spool was left, or not kept: %v", err)
 	}
 	return &last.Report
 }
@@ -310,6 +310,7 @@ func testRescueUnplugged(t *testing.T, r *rescueLab) {
 	unplugged("try bad sectors again", "save", "--rescue", "--resume")
 	mendMedium(t)
 	r.noImage(r.path("images"), "away")
+	r.lost()
 	r.expect(done, "a rescue that is not finished", "images")
 	r.expect(failed, "a rescue that is not finished", "restore", "away.rescue", "target.img", "--yes")
 	if log := r.tool("", "ddrescuelog", "-t", r.path("images/away.rescue/map")); !strings.Contains(log, "non-tried") {
@@ -326,6 +327,20 @@ func testRescueUnplugged(t *testing.T, r *rescueLab) {
 	if is := r.differing("away", &engine.Damage{}); len(is) > 0 {
 		t.Errorf("different are %q", is)
 	}
+}
+
+// The disk is gone: the image is made of what was read, and what was read is
+// kept in case the disk comes back.
+func (r *rescueLab) lost() {
+	r.t.Helper()
+	r.expect(failed, "save --rescue --finish", "save", "--rescue", "--resume", "sdb", "away")
+	d := r.rescued("--finish", "away")
+	r.hits("away", d, "1/file37")
+	if d.Bytes != 512 || len(d.Volumes) != 1 || d.Volumes[0].Name != "sdb2" {
+		r.t.Errorf("damage %+v", d)
+	}
+	r.expect(done, "DAMAGED: 512 bytes in 1 places could not be read; 1 files are damaged", "images", "show", "away")
+	r.expect(done, "", "images", "rename", "away", "early")
 }
 
 const scsiDebug = "/sys/bus/pseudo/drivers/scsi_debug/"

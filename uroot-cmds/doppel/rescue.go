@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
+	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
@@ -29,6 +31,7 @@ import (
 // rescueOptions are the options of a save of a failing disk.
 type rescueOptions struct {
 	on, resume bool // resume: a rescue, or a save of a disk that is well
+	finish     bool // make the image of what was read, without the disk
 	retries    int
 }
 
@@ -39,12 +42,22 @@ func rescueFlags(fs *flag.FlagSet) *rescueOptions {
 	o := &rescueOptions{}
 	fs.BoolVar(&o.on, "rescue", false, "")
 	fs.BoolVar(&o.resume, "resume", false, "")
+	fs.BoolVar(&o.finish, "finish", false, "")
 	fs.IntVar(&o.retries, "retries", noRetries, "")
 	return o
 }
 
-func (o *rescueOptions) check() error {
+// check tells whether the options fit each other and the number of arguments.
+func (o *rescueOptions) check(args int) error {
 	switch {
+	case o.finish && !o.on:
+		return misuse("--finish is for --rescue")
+	case o.finish && args != 1:
+		return misuse("save --rescue --finish takes the image and no source: nothing more is read of the disk")
+	case o.finish && o.retries != noRetries:
+		return misuse("--retries is for a disk that is read: leave it out with --finish")
+	case !o.finish && args < 2:
+		return misuse("save takes one or more sources and an image")
 	case !o.on && o.retries != noRetries:
 		return misuse("--retries is for --rescue")
 	case o.retries < noRetries || o.retries > 1000:
@@ -69,7 +82,7 @@ type rescuing struct {
 	stop     <-chan struct{}
 	meter    atomic.Pointer[progress.Meter]
 
-	sectors *blockdev.Sectors
+	sectors *blockdev.Sectors // nil with finish
 	spool   *rescue.Spool
 	disk    *rescue.Disk
 	made    bool // the spool is new, and nothing was begun
@@ -83,19 +96,54 @@ func newRescuing(ctx context.Context, c *console, o *rescueOptions, args []strin
 
 // open gives the disk as what was read of it so far, and reads more as it is
 // asked for.
-func (r *rescuing) open(src *blockdev.Source) (io.ReaderAt, error) {
+func (r *rescuing) open(src *blockdev.Source, numbers []int, except []string) (io.ReaderAt, error) {
 	r.sectors = src.Sectors()
 	d := src.Disk()
-	if err := r.openSpool(d); err != nil {
+	id := rescue.Identity{
+		Image: r.name, Disk: d.Name, Model: d.Model, Serial: d.Serial, Size: d.Size, SectorSize: d.SectorSize,
+		Partitions: numbers, Except: except,
+	}
+	if err := r.openSpool(d, id); err != nil {
 		return nil, err
 	}
 	var err error
 	r.disk, err = rescue.NewDisk(r.sectors, r.spool, rescue.Options{Tell: r.tell, Stop: r.stop, Comment: version.Tool})
-	return r.disk, err
+	if err != nil {
+		return nil, r.mapless(err)
+	}
+	return r.disk, nil
+}
+
+// mapless says of an error of the map where there is a copy.
+func (r *rescuing) mapless(err error) error {
+	if !errors.Is(err, rescue.ErrMap) {
+		return err
+	}
+	return &engine.Error{Err: err, Next: fmt.Sprintf(
+		"copy rescue.map from the folder of the last job's log (its places: %s) to %s, and start the command again; or remove what was begun with doppel images remove %s",
+		strings.Join(logPlaces(), ", "), filepath.Join(r.path, "map"), filepath.Base(r.path))}
+}
+
+// openLost gives what was read of a disk that is not read any more.
+func (r *rescuing) openLost() (id rescue.Identity, err error) {
+	r.resume = true
+	if r.spool, id, err = rescue.OpenLost(r.path); errors.Is(err, fs.ErrNotExist) {
+		return id, misuse("no rescue to %s was begun in %s: --finish makes an image of what one has read", r.name, r.place)
+	} else if err != nil {
+		return id, err
+	}
+	r.disk, err = rescue.NewDisk(rescue.Lost{Bytes: id.Size, Sector: id.SectorSize}, r.spool, rescue.Options{Comment: version.Tool})
+	if err != nil {
+		return id, r.mapless(err)
+	}
+	if whole := []extent.Extent{{Length: id.Size}}; extent.Total(r.disk.Left(whole)) == id.Size {
+		r.problem = fmt.Sprintf("nothing was read of the disk: there is nothing to make an image of; remove it with doppel images remove %s", filepath.Base(r.path))
+	}
+	return id, nil
 }
 
 // openSpool opens or makes the spool, if that is wanted and can be.
-func (r *rescuing) openSpool(d blockdev.Disk) error {
+func (r *rescuing) openSpool(d blockdev.Disk, id rescue.Identity) error {
 	behind, err := blockdev.System{}.Behind(r.place)
 	if err != nil {
 		return err
@@ -108,7 +156,6 @@ func (r *rescuing) openSpool(d blockdev.Disk) error {
 	}
 	_, err = os.Lstat(r.path)
 	there := err == nil
-	id := rescue.Identity{Image: r.name, Disk: d.Name, Model: d.Model, Serial: d.Serial, Size: d.Size, SectorSize: d.SectorSize}
 	remove := "doppel images remove " + filepath.Base(r.path)
 	switch {
 	case there && !r.resume:
@@ -147,7 +194,34 @@ func (r *rescuing) gone(err error) error {
 	if errors.Is(r.disk.Gone(), context.Canceled) {
 		return r.disk.Gone()
 	}
-	return &engine.Error{Err: r.disk.Gone(), Next: "check the cable and the power of the disk, plug it in again, then start the command again"}
+	return &engine.Error{Err: r.disk.Gone(), Next: "check the cable and the power of the disk, plug it in again, then start the command again" + r.orFinish()}
+}
+
+// orFinish says, where something was read of it, what can be done if the disk
+// never comes back.
+func (r *rescuing) orFinish() string {
+	if _, err := os.Lstat(r.path); err != nil || r.finish {
+		return ""
+	}
+	return "; if it is gone for good, make the image of what was read with doppel save --rescue --finish " + r.image()
+}
+
+// image names the image as the command line did.
+func (r *rescuing) image() string {
+	name := r.args[len(r.args)-1]
+	if filepath.Dir(name) == "." {
+		return "--images " + r.place + " " + name
+	}
+	return name
+}
+
+// missing adds to an error that a source cannot be found what can be done
+// without it.
+func (r *rescuing) missing(err error) error {
+	if r == nil || !r.resume || r.orFinish() == "" {
+		return err
+	}
+	return &engine.Error{Err: err, Next: "plug the disk in again" + r.orFinish()}
 }
 
 // leftover says whether the folder of the image is what a killed rescue left.
@@ -174,6 +248,9 @@ func (r *rescuing) look(s *saving) {
 			s.input.Sources[0].Device.Path, filepath.Base(r.path))
 	}
 	s.input.Rescue = true
+	if r.finish { // names of today's disks say nothing about it
+		s.input.Behind = nil
+	}
 	s.input.Spool = rescue.Room(engine.Unread(&s.manifest.Disks[0], s.origins[0], r.disk), sparse(r.place))
 	if r.problem != "" {
 		s.input.Problem = r.problem
@@ -189,15 +266,19 @@ func sparse(path string) bool {
 
 // close keeps what was read of a rescue that was begun.
 func (r *rescuing) close() {
-	if r == nil || r.sectors == nil {
+	if r == nil {
 		return
 	}
 	if r.spool != nil && r.made {
 		_ = r.spool.Remove() // nothing was begun
 	} else if r.disk != nil {
 		_ = r.disk.Close() // what it cannot write is read again
+	} else if r.spool != nil {
+		_ = r.spool.Close()
 	}
-	_ = r.sectors.Close()
+	if r.sectors != nil {
+		_ = r.sectors.Close()
+	}
 }
 
 func (s *saving) runRescue(ctx context.Context, c *console, d *place, p *plan.Save) error {
@@ -221,12 +302,15 @@ func (s *saving) runRescue(ctx context.Context, c *console, d *place, p *plan.Sa
 	if err != nil {
 		return r.stopped(ctx, err)
 	}
-	if err := r.spool.Remove(); err != nil {
+	kept := r.finish && damage.Bytes > 0
+	if err := r.dispose(kept); err != nil {
 		j.meter.Warn(fmt.Sprintf("%s is not needed any more and could not be removed: %v", r.path, err))
 	}
-	r.spool = nil
 	text := fmt.Sprintf("image %s is saved in %s", p.Image, p.Place)
 	took := fmt.Sprintf("%s in %s", blockdev.Bytes(p.Bytes), clock(time.Since(began).Seconds()))
+	if kept {
+		j.meter.Warn(fmt.Sprintf("what was read stays in %s, in case the disk comes back: remove it with doppel images remove %s", r.path, filepath.Base(r.path)))
+	}
 	if damage.Bytes > 0 {
 		return c.damage(text+" with damage", took, p.Image, damage)
 	}
@@ -234,18 +318,28 @@ func (s *saving) runRescue(ctx context.Context, c *console, d *place, p *plan.Sa
 	return nil
 }
 
+// dispose ends the work with the spool, and removes it unless it is kept.
+func (r *rescuing) dispose(kept bool) error {
+	if kept {
+		return nil // close does the rest
+	}
+	defer func() { r.spool = nil }()
+	return r.spool.Remove()
+}
+
 // stopped says that what was read is kept, and how to go on.
 func (r *rescuing) stopped(ctx context.Context, err error) error {
-	resume := fmt.Sprintf("go on with doppel save --rescue --resume %s; what was read is kept in %s", strings.Join(r.args, " "), r.path)
-	if filepath.Dir(r.args[len(r.args)-1]) == "." {
-		resume = strings.Replace(resume, "--resume", "--resume --images "+r.place, 1)
+	how, sources := "--resume", strings.Join(append(r.args[:len(r.args)-1:len(r.args)-1], ""), " ")
+	if r.finish {
+		how = "--finish"
 	}
+	resume := fmt.Sprintf("go on with doppel save --rescue %s %s%s; what was read is kept in %s", how, sources, r.image(), r.path)
 	text := fmt.Errorf("image %s is not saved yet: %w", r.name, err)
 	switch {
 	case ctx.Err() != nil:
 		text = fmt.Errorf("cancelled: image %s is not saved yet", r.name)
 	case errors.Is(err, rescue.ErrGone):
-		resume = "check the cable and the power of the disk, plug it in again, then " + resume
+		resume = "check the cable and the power of the disk, plug it in again, then " + resume + r.orFinish()
 	case errors.Is(err, store.ErrFull):
 		text = fmt.Errorf("image %s is not saved yet: no room left in %s", r.name, r.place)
 		resume = "make room there, then " + resume

@@ -4,10 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"doppel.live/internal/image"
+	"doppel.live/internal/rescue"
 )
 
 // A rescue of a disk without a bad sector ends as a plain save does, with one
@@ -53,9 +58,13 @@ func TestRescueRefusals(t *testing.T) {
 		{misused, "from 0 to 1000", []string{"save", "source.img", "lab", "--rescue", "--retries", "-7"}},
 		{misused, "one disk", []string{"save", "source.img", "other.img", "lab", "--rescue"}},
 		{refused, "leave out --resume", []string{"save", "source.img", "lab", "--rescue", "--resume"}},
+		{misused, "is for --rescue", []string{"save", "lab", "--finish"}},
+		{misused, "no source", []string{"save", "source.img", "lab", "--rescue", "--finish"}},
+		{misused, "leave it out with --finish", []string{"save", "lab", "--rescue", "--finish", "--retries", "2"}},
+		{misused, "no rescue to lab was begun", []string{"save", "lab", "--rescue", "--finish"}},
 		{refused, "is not a name for an image", []string{"save", "source.img", "-lab", "--rescue"}},
 	} {
-		if c.args[2] == "-lab" {
+		if slices.Contains(c.args, "-lab") {
 			c.args = []string{"save", "--rescue", "--", l.path("source.img"), "-lab"}
 		}
 		l.expect(c.status, c.says, c.args...)
@@ -124,5 +133,60 @@ func TestCancelledRescue(t *testing.T) {
 	l.expect(done, "is removed", "images", "remove", "lab.rescue", "--yes")
 	if left, _ := os.ReadDir(l.path("images")); len(left) > 0 {
 		t.Errorf("left in the place: %v", left)
+	}
+}
+
+// The disk is gone before its files were read: what was read of it, which its
+// tables and bitmaps are, becomes an image, and all else holds markers.
+func TestFinishedRescue(t *testing.T) {
+	l := newLab(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	l.on = func(line string) {
+		if strings.Contains(line, "step over what fails") {
+			cancel()
+		}
+	}
+	status, out := l.doppel(ctx, "", "save", "--rescue", "source.img", "lab", "--except", "source.img1", "--json")
+	l.on = nil
+	l.failed(status, out, "cancelled", "--rescue --resume")
+	source := l.read("source.img")
+	if err := os.Remove(l.path("source.img")); err != nil {
+		t.Fatal(err)
+	}
+	var good []byte
+	if copies, _ := filepath.Glob(l.path("log/*-save-lab/rescue.map")); len(copies) == 1 {
+		good, _ = os.ReadFile(copies[0])
+	}
+	os.WriteFile(l.path("images/lab.rescue/map"), []byte("gone too"), 0o600)
+	l.expect(failed, "copy rescue.map from", "save", "--rescue", "--finish", "lab")
+	os.WriteFile(l.path("images/lab.rescue/map"), good, 0o600)
+	l.expect(failed, "doppel save --rescue --finish --images", "save", "--rescue", "--resume", "source.img", "lab")
+	l.expect(done, "blocks", "save", "--rescue", "--finish", "lab", "--plan")
+	l.noImage(l.path("images"), "lab")
+	if out := l.expect(damaged, "could not be read", "save", "--rescue", "--finish", "lab"); !strings.Contains(out, "images remove lab.rescue") {
+		t.Errorf("it is not said what stays:\n%s", out)
+	}
+	l.expect(done, "source.img2 is damaged", "restore", "lab", "target.img", "--plan")
+	l.expect(done, "left out on request", "images", "show", "lab")
+	before := l.read("target.img")
+	l.expect(done, "is restored", "restore", "lab", "target.img", "--yes", "--verify")
+	target, lost, zeros := l.read("target.img"), 0, make([]byte, 512)
+	for off := 3 * mib; off < 35*mib; off += 512 {
+		switch sector := target[off : off+512]; {
+		case bytes.Equal(sector, rescue.Marker(int64(off))):
+			lost++
+		case bytes.Equal(sector, zeros): // wiped
+		case !bytes.Equal(sector, source[off:off+512]) && !bytes.Equal(sector, before[off:off+512]):
+			t.Fatalf("byte %d is neither what the disk held, nor a marker, nor what the target held", off)
+		}
+	}
+	var m image.Manifest
+	_, show := l.doppel(context.Background(), "", "images", "show", "lab", "--json")
+	if err := json.Unmarshal([]byte(show), &m); err != nil || lost == 0 || m.Lost() != int64(lost)*512 {
+		t.Errorf("%d sectors hold markers, %d bytes are said to be lost, %v", lost, m.Lost(), err)
+	}
+	l.tool("", "blkid", "-p", "--offset", "3145728", l.path("target.img"))
+	if got, want := l.tool("", "sfdisk", "--dump", l.path("target.img")), "size=       65536"; !strings.Contains(got, want) {
+		t.Errorf("table %s", got)
 	}
 }

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,16 +15,14 @@ import (
 	"doppel.live/internal/clonezilla"
 	"doppel.live/internal/engine"
 	"doppel.live/internal/image"
-	"doppel.live/internal/inventory"
 	"doppel.live/internal/partition"
 	"doppel.live/internal/plan"
 	"doppel.live/internal/progress"
 	"doppel.live/internal/store"
 	"doppel.live/internal/store/remote"
-	"doppel.live/internal/version"
 )
 
-const saveUsage = "doppel save SOURCE... IMAGE [--images PLACE] [--credentials FILE] [--except NAMES] [--compress HOW] [--split SIZE] [--rescue [--retries N]] [--resume] [--plan] [--yes] [--json]"
+const saveUsage = "doppel save SOURCE... IMAGE [--images PLACE] [--credentials FILE] [--except NAMES] [--compress HOW] [--split SIZE] [--rescue [--retries N | --finish]] [--resume] [--plan] [--yes] [--json]"
 
 const saveHelp = `Saves disks, or some partitions of one, to a new image. Of file
 systems whose allocation is understood (README.md lists them) the blocks in use
@@ -52,6 +48,9 @@ Options:
                     names the damaged files; the exit status is 4 then. Until
                     the image is whole, what was read lies in IMAGE.rescue
   --retries N       with --rescue: try bad sectors N times more (default: 1)
+  --finish          with --rescue, and without SOURCE: the disk is gone for good
+                    or given up; make the image of what an interrupted rescue
+                    has read. What it has not counts as lost
   --resume          go on with a save or a rescue that was interrupted. A save
                     takes over the volumes that were complete, if tables and
                     file systems are as they were
@@ -84,11 +83,8 @@ func runSave(ctx context.Context, c *console, args []string) error {
 	fs.Var(&split, "split", "")
 	rescue := rescueFlags(fs)
 	rest, err := c.parse(fs, "save", args)
-	if err == nil && len(rest) < 2 {
-		err = misuse("save takes one or more sources and an image")
-	}
 	if err == nil {
-		err = rescue.check()
+		err = rescue.check(len(rest))
 	}
 	if err != nil {
 		return err
@@ -130,112 +126,6 @@ func (s *saving) close() {
 	for _, src := range s.sources {
 		src.Close()
 	}
-}
-
-// survey opens the sources and finds out what is saved of them.
-func (s *saving) survey(specs []string, name string, except []string) error {
-	chosen, err := chooseDisks(specs)
-	if err != nil {
-		return err
-	}
-	s.manifest = &image.Manifest{
-		Format: 1, ID: newUUID(), Name: name, Created: time.Now().UTC().Truncate(time.Second),
-		Tool: version.Tool, WholeDisk: true, Consistency: "offline",
-	}
-	if s.rescue != nil && len(chosen) > 1 {
-		return misuse("--rescue takes one disk, or partitions of one")
-	}
-	seen := map[string]bool{}
-	for i, ch := range chosen {
-		if err := s.add(i, ch, except, seen); err != nil {
-			return err
-		}
-	}
-	for _, n := range except {
-		if !seen[n] {
-			return misuse("--except names %s, which is on no source", n)
-		}
-	}
-	s.input.Manifest = s.manifest
-	return nil
-}
-
-func (s *saving) add(i int, ch chosenDisk, except []string, seen map[string]bool) error {
-	src, err := blockdev.OpenSource(ch.path)
-	if err != nil {
-		return err
-	}
-	s.sources = append(s.sources, src)
-	d := src.Disk()
-	disk := image.Disk{
-		Name: d.Name, Model: d.Model, Serial: d.Serial, WWN: d.WWN,
-		Size: d.Size, SectorSize: d.SectorSize, PhysicalSectorSize: d.PhysicalSectorSize,
-	}
-	if d.Size == 0 {
-		return fmt.Errorf("%s has no sector: there is nothing to save, or no medium in the drive", d.Path)
-	}
-	var r io.ReaderAt = src
-	if s.rescue != nil {
-		if r, err = s.rescue.open(src); err != nil {
-			return err
-		}
-	}
-	o, err := engine.Survey(r, &disk, engine.Choice{Only: ch.numbers, Except: except, Rescue: s.rescue != nil})
-	if err = s.rescue.gone(err); err != nil {
-		return err
-	}
-	for j := range disk.Volumes {
-		v := &disk.Volumes[j]
-		seen[v.Name] = true
-		v.Index = 0
-		for _, earlier := range s.manifest.Disks {
-			v.Index += len(earlier.Volumes)
-		}
-		v.Index += j
-	}
-	if len(ch.numbers) > 0 {
-		s.manifest.WholeDisk = false
-	}
-	contents, _, err := inventory.Describe(r, d.Size, d.SectorSize)
-	if err != nil && s.rescue != nil {
-		contents, err = "unreadable", s.rescue.gone(nil)
-	}
-	if err != nil {
-		return err
-	}
-	uses, err := usesOf(d, o.Table)
-	if err != nil {
-		return err
-	}
-	s.origins, s.manifest.Disks = append(s.origins, o), append(s.manifest.Disks, disk)
-	s.options.Tables[i] = o.Table
-	s.input.Sources = append(s.input.Sources, plan.Source{
-		Device: plan.Device{Path: d.Path, Model: d.Model, Serial: d.Serial, Size: d.Size, Contents: contents},
-		Name:   d.Name, Uses: uses, Warnings: o.Warnings,
-	})
-	return nil
-}
-
-// usesOf gives the users of a source by the names of its volumes. The kernel
-// knows a file and its partitions by the loop device that shows them.
-func usesOf(d blockdev.Disk, t *partition.Table) ([]blockdev.Use, error) {
-	uses, err := blockdev.System{}.UsesOf(d)
-	if err != nil || d.Transport != "file" {
-		return uses, err
-	}
-	for i, u := range uses {
-		if u.Kind == blockdev.Looped {
-			continue
-		}
-		loop, number := blockdev.System{}.DiskOf(u.Device)
-		if uses[i].Device = d.Name; number > 0 {
-			uses[i].Device = t.PartitionName(d.Name, number)
-		}
-		if u.Through == "" {
-			uses[i].Through = loop
-		}
-	}
-	return uses, nil
 }
 
 // look finds out whether the place can take the image.
@@ -451,48 +341,6 @@ func duration(seconds int64) string {
 		return ""
 	}
 	return ", about " + clock(float64(seconds)) + " minutes"
-}
-
-// chosenDisk is a disk that is saved, whole or in part.
-type chosenDisk struct {
-	path    string
-	numbers []int // of partitions; none: the whole disk
-}
-
-// chooseDisks finds the disks of the sources, in the order given.
-func chooseDisks(specs []string) ([]chosenDisk, error) {
-	var all []chosenDisk
-	for _, spec := range specs {
-		path, err := inventory.Lookup(spec)
-		if err != nil {
-			return nil, err
-		}
-		d, err := blockdev.System{}.Disk(path)
-		if err != nil {
-			return nil, err
-		}
-		var number int
-		path = d.Path
-		if d.Transport != "file" {
-			var name string
-			name, number = blockdev.System{}.DiskOf(d.Name)
-			if number > 0 {
-				path = strings.TrimSuffix(d.Path, d.Name) + name
-			}
-		}
-		i := slices.IndexFunc(all, func(c chosenDisk) bool { return c.path == path })
-		switch {
-		case i < 0:
-			all = append(all, chosenDisk{path: path})
-			i = len(all) - 1
-		case number == 0 || len(all[i].numbers) == 0 || slices.Contains(all[i].numbers, number):
-			return nil, misuse("%s is named twice", spec)
-		}
-		if number > 0 {
-			all[i].numbers = append(all[i].numbers, number)
-		}
-	}
-	return all, nil
 }
 
 // newUUID makes a random UUID (RFC 9562, version 4).
