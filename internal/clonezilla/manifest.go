@@ -72,7 +72,7 @@ func checkDisk(d *image.Disk, index *int) error {
 		if err := checkPlace(d.Size, v.Offset, v.Size, v.File); err != nil {
 			return fmt.Errorf("volume %s: %w", v.Name, err)
 		}
-		if v.Index != *index || v.Name == "" || v.Used > v.Size || v.BlockSize < 0 || v.BlockSize > 64<<20 {
+		if v.Index != *index || v.Name == "" || v.Used > v.Size || v.BlockSize < 0 || v.BlockSize > 64<<20 || v.SectorSize < 0 || v.SectorSize > 64<<20 {
 			return fmt.Errorf("%w: volume %s: index, name, block size or bytes in use", image.ErrDamaged, v.Name)
 		}
 		switch v.Method {

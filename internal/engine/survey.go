@@ -100,7 +100,7 @@ func surveyVolume(v inventory.Volume, c Choice) (image.Volume, []extent.Extent, 
 	out := image.Volume{
 		Name: v.Name, Number: v.Partition.Number, Offset: v.Offset, Size: v.Size,
 		FileSystem: info.Type, Version: info.Version, Label: info.Label, UUID: info.UUID, State: string(info.State),
-		BlockSize: info.BlockSize, Method: v.Method(), Reason: v.Probe.Reason,
+		BlockSize: info.BlockSize, SectorSize: info.SectorSize, Method: v.Method(), Reason: v.Probe.Reason,
 	}
 	if why := c.reason(v); why != "" {
 		out.Method, out.Reason = image.Absent, why

@@ -46,9 +46,13 @@ type Info struct {
 	Label     string
 	UUID      string // as blkid prints it
 	BlockSize int64  // bytes; 0 where the format has none
-	Size      int64  // bytes that the file system covers, from the start of its volume
-	Used      int64  // bytes in use, as Allocated gives them
-	State     State
+	// SectorSize is the least that the file system reads or writes, in bytes,
+	// where that may be less than BlockSize: it can be mounted on no disk with
+	// larger sectors. 0: BlockSize.
+	SectorSize int64
+	Size       int64 // bytes that the file system covers, from the start of its volume
+	Used       int64 // bytes in use, as Allocated gives them
+	State      State
 }
 
 // FileSystem is one opened file system.

@@ -92,8 +92,9 @@ type Volume struct {
 	Label      string `json:"label,omitempty"`
 	UUID       string `json:"uuid,omitempty"`
 	State      string `json:"state,omitempty"`
-	BlockSize  int64  `json:"block_size,omitempty"` // bytes
-	Used       int64  `json:"used"`                 // bytes that the image holds of it
+	BlockSize  int64  `json:"block_size,omitempty"`  // bytes
+	SectorSize int64  `json:"sector_size,omitempty"` // bytes; as filesystem.Info has it
+	Used       int64  `json:"used"`                  // bytes that the image holds of it
 	Method     Method `json:"method"`
 	Reason     string `json:"reason,omitempty"` // why raw or absent, one sentence
 	File       string `json:"file,omitempty"`   // first file that holds it

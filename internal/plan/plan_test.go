@@ -75,6 +75,12 @@ func TestRestoreRefusals(t *testing.T) {
 		"blocks smaller than sectors": {func(in *RestoreInput) {
 			in.Partition, in.SectorSize, in.Manifest.Disks[0].Volumes[0].BlockSize = true, 4096, 1024
 		}, []string{"4096", "1024", "mounted"}},
+		"made for smaller sectors": {func(in *RestoreInput) {
+			in.Partition, in.SectorSize, in.Manifest.Disks[0].Volumes[0].SectorSize = true, 4096, 512
+		}, []string{"4096", "sectors of 512", "mounted"}},
+		"NTFS of a disk with smaller sectors": {func(in *RestoreInput) {
+			in.Partition, in.SectorSize, in.Manifest.Disks[0].Volumes[0].FileSystem = true, 4096, "ntfs"
+		}, []string{"4096", "sectors of 512", "mounted"}},
 		"the same on a whole disk": {func(in *RestoreInput) { in.SectorSize, in.Manifest.Disks[0].Volumes[0].BlockSize = 4096, 2048 }, []string{"4096", "2048"}},
 		"sector size":              {func(in *RestoreInput) { in.SectorSize, in.Manifest.Disks[0].Scheme = 4096, "gpt" }, []string{"4096", "512"}},
 	} {

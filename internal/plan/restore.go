@@ -144,6 +144,9 @@ func (p *Restore) choose(in RestoreInput) (disk int, volumes []image.Volume) {
 				p.refuse("image %s holds %d disks: choose one with --only %s", m.Name, len(m.Disks), m.Disks[0].Name)
 				return -1, nil
 			}
+			if v.FileSystem == "ntfs" { // Clonezilla does not tell
+				v.SectorSize = cmp.Or(v.SectorSize, d.SectorSize)
+			}
 			disk, volumes = i, append(volumes, v)
 		}
 		if slices.Contains(in.Only, d.Name) && m.WholeDisk && len(in.Only) == 1 && !in.KeepTable {
@@ -381,8 +384,8 @@ func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
 }
 
 // cannotHold refuses a volume that is not in the image, is larger than its
-// place, or could not be mounted there: no file system has blocks smaller than
-// the sectors it lies on.
+// place, or could not be mounted there: no file system has blocks, or sectors of
+// its own, smaller than the sectors it lies on.
 func (p *Restore) cannotHold(v image.Volume, place string, size, sector int64) bool {
 	switch {
 	case v.Method == image.Absent:
@@ -393,6 +396,9 @@ func (p *Restore) cannotHold(v image.Volume, place string, size, sector int64) b
 		p.refuse("%s was left out when %s was saved", v.Name, p.what())
 	case size < v.Size && v.Method != image.Swap:
 		p.refuse("%s has %s, %s needs %s: choose a larger one", place, sizes(size), v.Name, sizes(v.Size))
+	case v.Method != image.Swap && v.SectorSize > 0 && v.SectorSize < sector:
+		p.refuse("%s has sectors of %d bytes, %s has a file system made for sectors of %d, which could not be mounted there: choose a target with sectors of at most %d",
+			place, sector, v.Name, v.SectorSize, v.SectorSize)
 	case v.Method != image.Swap && v.BlockSize > 0 && v.BlockSize < sector:
 		p.refuse("%s has sectors of %d bytes, %s has a file system with blocks of %d, which could not be mounted there: choose a target with sectors of at most %d",
 			place, sector, v.Name, v.BlockSize, v.BlockSize)

@@ -77,7 +77,7 @@ func open(r io.ReaderAt, size int64) (*fileSystem, error) {
 		return nil, err
 	}
 	f := &fileSystem{r: r, size: size, boot: b}
-	f.info = filesystem.Info{Type: "ntfs", UUID: fmt.Sprintf("%016X", b.serial), BlockSize: b.cluster}
+	f.info = filesystem.Info{Type: "ntfs", UUID: fmt.Sprintf("%016X", b.serial), BlockSize: b.cluster, SectorSize: b.sector}
 	if err := f.openMFT(); err != nil {
 		return nil, err
 	}

@@ -96,11 +96,12 @@ func identify(r io.ReaderAt, size int64) (*fileSystem, error) {
 		return nil, err
 	}
 	f.info = filesystem.Info{
-		Type:      "xfs",
-		Label:     f.sb.label(),
-		UUID:      f.sb.uuidString(),
-		BlockSize: f.blockSize,
-		Size:      f.blocks * f.blockSize,
+		Type:       "xfs",
+		Label:      f.sb.label(),
+		UUID:       f.sb.uuidString(),
+		BlockSize:  f.blockSize,
+		SectorSize: f.sectorSize,
+		Size:       f.blocks * f.blockSize,
 	}
 	clean, err := f.readLog()
 	switch {
