@@ -4,6 +4,7 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -69,6 +70,9 @@ func Look(r io.ReaderAt, name string, size, sectorSize int64) (*Contents, error)
 // Of is Look at a device whose table was read already.
 func Of(r io.ReaderAt, table *partition.Table, name string, size int64) *Contents {
 	c := &Contents{Table: table, Doubt: table.Conflict()}
+	if other := c.counted(r, size); c.Doubt != "" && other != "" {
+		c.Doubt = other
+	}
 	if table.Scheme == partition.None || c.Doubt != "" {
 		c.add(r, Volume{Name: name, Size: size})
 		return c
@@ -78,7 +82,7 @@ func Of(r io.ReaderAt, table *partition.Table, name string, size int64) *Content
 			c.add(r, Volume{Partition: p, Name: table.PartitionName(name, p.Number), Offset: p.Start, Size: p.Size})
 		}
 	}
-	if c.Doubt = c.older(r, size); c.Doubt != "" {
+	if c.Doubt = cmp.Or(c.older(r, size), c.counted(r, size)); c.Doubt != "" {
 		c.Volumes = nil
 		c.add(r, Volume{Name: name, Size: size})
 	}

@@ -11,6 +11,7 @@ import (
 
 	"doppel.live/internal/blockdev"
 	"doppel.live/internal/image"
+	"doppel.live/internal/partition/tabletest"
 )
 
 const mib = 1 << 20
@@ -67,6 +68,35 @@ func TestLookSaysWhatLiesOnADisk(t *testing.T) {
 	} {
 		if got, _, err := Describe(bytes.NewReader(b), int64(len(b)), 512); got != want || err != nil {
 			t.Errorf("%q, want %q (%v)", got, want, err)
+		}
+	}
+}
+
+// A table that counts in other sectors than the device has: the device is one
+// raw volume, and nothing of it is left out.
+func TestTableOfOtherSectors(t *testing.T) {
+	mbr := make([]byte, 16*mib)
+	tabletest.MBREntry(mbr, 0, 0, 0x83, 256, 512) // with 4096 bytes: 2 MiB at 1 MiB
+	copy(mbr[mib+4086:], "SWAPSPACE2")
+	plain := make([]byte, 16*mib)
+	tabletest.MBREntry(plain, 0, 0, 0x83, 256, 512)
+	for name, c := range map[string]struct {
+		disk    []byte
+		sector  int64
+		doubt   string
+		volumes int
+	}{
+		"GPT of 512, seen with 4096":       {sample(t), 4096, "counts in sectors of 512 bytes, and its sectors have 4096", 1},
+		"MBR of 4096, seen with 512":       {mbr, 512, "counts in sectors of 4096 bytes, and its sectors have 512", 1},
+		"MBR with nothing on it, as is":    {plain, 512, "", 1},
+		"MBR of 4096, seen with 4096":      {mbr, 4096, "", 1},
+		"GPT of 512, seen with 512, as is": {sample(t), 512, "", 2},
+	} {
+		got, err := Look(bytes.NewReader(c.disk), "sda", int64(len(c.disk)), c.sector)
+		if err != nil || !strings.Contains(got.Doubt, c.doubt) || (got.Doubt == "") != (c.doubt == "") || len(got.Volumes) != c.volumes {
+			t.Errorf("%s: %q, %d volumes, %v", name, got.Doubt, len(got.Volumes), err)
+		} else if v := got.Volumes[0]; c.doubt != "" && (v.Offset != 0 || v.Size != int64(len(c.disk)) || v.Method() != image.Raw) {
+			t.Errorf("%s: %+v", name, v)
 		}
 	}
 }

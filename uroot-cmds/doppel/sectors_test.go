@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -64,7 +65,7 @@ func (l *lab) loop4096(name string, start, size int64) (device string, release f
 		l.t.Skip("needs loop devices with sectors of 4096 bytes: ", err)
 	}
 	device = strings.TrimSpace(string(out))
-	return device, func() { exec.Command("losetup", "--detach", device).Run() }
+	return device, sync.OnceFunc(func() { exec.Command("losetup", "--detach", device).Run() })
 }
 
 // on runs a command on a volume of a file, and gives what it prints.
@@ -148,6 +149,14 @@ func (l *lab) sectorsOf4096(scheme string) {
 		}
 	}
 	l.expect(refused, "the target has sectors of 512 bytes, image lab is of a disk with 4096: choose a target with the same", "restore", "lab", "clone.img", "--yes")
+	// A copy in a file has sectors of 512 bytes.
+	if err := os.Link(l.path("clone.img"), l.path("copy.img")); err != nil {
+		l.t.Fatal(err)
+	}
+	release() // of clone.img
+	if out := l.expect(done, "counts in sectors of 4096 bytes", "save", "copy.img", "copy", "--plan"); strings.Contains(out, "copy.img1") {
+		l.t.Errorf("partitions are taken from where they are not:\n%s", out)
+	}
 	if scheme == "gpt" {
 		l.smallSectors(volumes, target)
 		l.largeOnSmall(volumes)
