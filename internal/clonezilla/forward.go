@@ -206,9 +206,16 @@ func (r *forwardRecords) read() (record.Record, error) {
 		offset, data, err := r.blocks.Next()
 		return record.Record{Volume: v.Index, Offset: offset, Data: data}, unpack.Damaged(err)
 	}
-	n, err := io.ReadFull(r.in, r.buf)
-	if err == io.ErrUnexpectedEOF {
-		err = nil
+	// Not by io.ReadFull: decompressors too say of a stream that is cut off that
+	// its end was unexpected.
+	n, err := 0, error(nil)
+	for n < len(r.buf) && err == nil {
+		var k int
+		k, err = r.in.Read(r.buf[n:])
+		n += k
+	}
+	if err == io.EOF && n > 0 {
+		err = nil // the next read says it again
 	}
 	if err == io.EOF && r.offset != v.Size || int64(n) > v.Size-r.offset {
 		err = fmt.Errorf("%w: %s does not hold the %d bytes of the partition", image.ErrDamaged, v.File, v.Size)
