@@ -15,28 +15,39 @@ func (m *Menu) rescue() error {
 	s := saving{rescue: true, set: settings{}}
 	return walk(
 		m.needPlace,
-		func() (err error) {
-			s.disk, err = m.chooseFailing()
-			return err
-		},
-		func() error { return m.goOn(&s) },
-		func() error { return m.saveWhat(&s) },
-		func() error { return m.saveParts(&s) },
-		func() error { return m.saveName(&s) },
-		func() error { return m.saveOptions(&s) },
+		func() error { return m.chooseFailing(&s) },
+		unless(&s.finish, func() error { return m.goOn(&s) }),
+		unless(&s.finish, func() error { return m.saveWhat(&s) }),
+		unless(&s.finish, func() error { return m.saveParts(&s) }),
+		unless(&s.finish, func() error { return m.saveName(&s) }),
+		unless(&s.finish, func() error { return m.saveOptions(&s) }),
 		func() error { return m.savePlan(&s) },
 		func() error { return m.run(m.verbOfSaving(&s), m.saveArgs(&s)) },
 	)
 }
 
+// unless is a page that is left out where that is so.
+func unless(so *bool, page func() error) func() error {
+	return func() error {
+		if *so {
+			return errSkip
+		}
+		return page()
+	}
+}
+
 // chooseFailing shows the disks with their health, those that fail first,
-// until one is chosen.
-func (m *Menu) chooseFailing() (disk, error) {
+// until one is chosen; or a rescue whose disk is gone.
+func (m *Menu) chooseFailing(s *saving) error {
 	t := m.Text
 	for {
 		var list diskList
 		if err := m.ask(&list, "doppel", "disks", "--json"); err != nil {
-			return disk{}, err
+			return err
+		}
+		begun, err := m.begun(s)
+		if err != nil {
+			return err
 		}
 		slices.SortStableFunc(list.Disks, func(a, b disk) int { return rank(a) - rank(b) })
 		page := Page{Title: t.Rescue.Title, Body: paragraph(t.Rescue.Intro), Help: t.Rescue.Help, Head: t.HeadRescue}
@@ -52,13 +63,22 @@ func (m *Menu) chooseFailing() (disk, error) {
 		if len(list.Disks) == 0 {
 			page.Head, page.Body = nil, []Line{{Tone: Warn, Text: t.NoDisks}}
 		}
+		for _, im := range begun {
+			page.Items = append(page.Items, Item{Cells: []string{fmt.Sprintf(t.ItemFinish, im.Name)}, Note: t.FinishNote})
+		}
 		page.Items = append(page.Items, m.again())
 		chosen, err := m.choose(page)
 		if err != nil {
-			return disk{}, err
+			return err
 		}
-		if chosen < len(list.Disks) {
-			return list.Disks[chosen], nil
+		s.finish = false
+		switch gone := chosen - len(list.Disks); {
+		case gone < 0:
+			s.disk = list.Disks[chosen]
+			return nil
+		case gone < len(begun):
+			s.finish, s.name = true, begun[gone].Name
+			return nil
 		}
 	}
 }
@@ -75,8 +95,8 @@ func rank(d disk) int {
 // interrupted, if there is any.
 func (m *Menu) goOn(s *saving) error {
 	t := m.Text
-	var list imageList
-	if err := m.query(&list, "doppel", "images", "--json"); errors.Is(err, ErrBack) || errors.Is(err, ErrClosed) {
+	begun, err := m.begun(s)
+	if err != nil {
 		return err
 	}
 	s.resume = false
@@ -85,13 +105,8 @@ func (m *Menu) goOn(s *saving) error {
 		text, fresh = t.RescueGoOn, t.ItemNewRescue
 	}
 	page := Page{Title: text.Title, Body: paragraph(text.Intro), Help: text.Help, Items: []Item{{Cells: []string{fresh}}}}
-	var begun []string
-	for _, im := range list.Images {
-		name, rescue := strings.CutSuffix(im.Name, rescueSuffix)
-		if s.rescue && rescue && !im.Complete || !s.rescue && im.Begun {
-			begun = append(begun, name)
-			page.Items = append(page.Items, Item{Cells: []string{fmt.Sprintf(t.ItemGoOnWith, name)}, Note: im.Created})
-		}
+	for _, im := range begun {
+		page.Items = append(page.Items, Item{Cells: []string{fmt.Sprintf(t.ItemGoOnWith, im.Name)}, Note: im.Created})
 	}
 	if len(begun) == 0 {
 		return errSkip
@@ -100,10 +115,27 @@ func (m *Menu) goOn(s *saving) error {
 	if err == nil {
 		s.name = ""
 		if s.resume = chosen > 0; s.resume {
-			s.name = begun[chosen-1]
+			s.name = begun[chosen-1].Name
 		}
 	}
 	return err
+}
+
+// begun gives the saves, or the rescues, that were begun and interrupted, by
+// the names of their images.
+func (m *Menu) begun(s *saving) (begun []summary, err error) {
+	var list imageList
+	if err := m.query(&list, "doppel", "images", "--json"); errors.Is(err, ErrBack) || errors.Is(err, ErrClosed) {
+		return nil, err
+	}
+	for _, im := range list.Images {
+		name, rescue := strings.CutSuffix(im.Name, rescueSuffix)
+		if s.rescue && rescue && !im.Complete || !s.rescue && im.Begun {
+			im.Name = name
+			begun = append(begun, im)
+		}
+	}
+	return begun, nil
 }
 
 // verbOfSaving names the pages of a save or a rescue.

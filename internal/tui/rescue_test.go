@@ -40,6 +40,18 @@ func TestRescueGoesOn(t *testing.T) {
 	r.want(t, "doppel save --rescue --resume /dev/sda lab2 --json")
 }
 
+// A rescue whose disk is gone is finished without it.
+func TestRescueFinishes(t *testing.T) {
+	r := machine()
+	r.replies["doppel images"] = reply{lines: []string{`{"images":[{"name":"lab2.rescue","created":"2026-01-02T03:04:05Z","complete":false},{"name":"lab","complete":true}]}`}}
+	r.replies["doppel save --rescue --finish lab2 --plan"] = reply{lines: []string{rescuePlan}}
+	r.replies["doppel save --rescue --finish lab2 --json"] = reply{lines: []string{rescueDamaged}, exit: job.Exit{Status: 4}}
+	s := play(t, r, move{"What would", "Rescue"}, move{"which disk fails", "Finish lab2"}, move{"plan", "<"}, move{"which disk fails", "Finish lab2"},
+		move{"plan", "Start"}, move{"Saved: Done with damage", "Continue"})
+	r.want(t, "doppel save --rescue --finish lab2 --json")
+	s.holds("What was read is kept")
+}
+
 // A save that was interrupted can be gone on with; other images that are not
 // complete are not offered.
 func TestSaveGoesOn(t *testing.T) {

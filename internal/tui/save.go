@@ -19,6 +19,7 @@ type saving struct {
 
 	rescue bool // the disk fails
 	resume bool // a save or rescue to name was begun
+	finish bool // the disk of a rescue to name is gone
 
 	set settings // of expert mode
 }
@@ -224,6 +225,9 @@ func (m *Menu) saveArgs(s *saving, more ...string) []string {
 	argv := []string{"doppel", "save"}
 	if s.rescue {
 		argv = append(argv, "--rescue")
+	}
+	if s.finish {
+		return slices.Concat(argv, []string{"--finish", s.name}, more, []string{"--json"})
 	}
 	if s.resume {
 		argv = append(argv, "--resume")

@@ -27,6 +27,7 @@ type Text struct {
 
 	ItemCheckIt, ItemSave, ItemRestore, ItemClone, ItemSeveral, ItemCheck                              string
 	ItemRescue, ItemNewSave, ItemNewRescue, ItemGoOnWith                                               string
+	ItemFinish, FinishNote                                                                             string
 	ItemPlace, ItemNetwork, ItemDisks, ItemShell, ItemReboot, ItemPowerOff                             string
 	ItemImages, ItemRename, ItemRemove, ItemRaw, ItemQcow2, ItemAnew, Rename, Anew, NotRemoved         string
 	ItemWholeDisk, ItemParts, ItemWholeImage, ItemStart, ItemGoOn, ItemStop, ItemYes, ItemNo, ItemStay string
@@ -126,7 +127,7 @@ func (t *Text) englishPages() {
 	t.Name = PageText{"Save: what shall the image be called?", "Letters, digits, dot, hyphen and underscore.", "The image becomes a folder of this name in the place for images. Choose something that you will still know next year, such as the name of the machine and the date."}
 	t.SavePlan = PageText{"Save: this is the plan", "", "What will be saved and how. \"Used blocks\" means that only what the file system uses is kept; \"every byte\" means that the file system is not one that we can read, or that it is not in order; the reason stands beside it. What is needed is the most it can take; compression makes it less."}
 	t.SaveWork = PageText{"Saving %s", "", "The disk is read and the image is written. You can stop at any time: the disk stays as it is, and the unfinished image is removed."}
-	t.Rescue = PageText{"Rescue: which disk fails?", "The disk is only read, and read around what cannot be read.", "Choose the disk that cannot be read any more, or that says of itself that it fails. What can be read easily is read first, in large pieces; then what failed, in smaller and smaller ones. What stays unreadable is filled with a text that says so, and the image names the files that are damaged.\n\nIt can take long. If you stop it, or the disk drops out, it can go on later: choose the same disk again. Until the image is whole, the place for images needs room for all data that is read, and for the image. Do not use a failing disk for anything else: each minute that it runs may be its last."}
+	t.Rescue = PageText{"Rescue: which disk fails?", "The disk is only read, and read around what cannot be read.", "Choose the disk that cannot be read any more, or that says of itself that it fails. What can be read easily is read first, in large pieces; then what failed, in smaller and smaller ones. What stays unreadable is filled with a text that says so, and the image names the files that are damaged.\n\nIt can take long. If you stop it, or the disk drops out, it can go on later: choose the same disk again. If the disk never comes back, its rescue can be finished with what was read: it is listed here then. Until the image is whole, the place for images needs room for all data that is read, and for the image. Do not use a failing disk for anything else: each minute that it runs may be its last."}
 	t.SaveGoOn = PageText{"Save: new, or go on?", "", "A save was begun and did not come to its end. Its partitions that were complete are taken over if the disk was not written to since. Choose the same disk and partitions as then."}
 	t.RescueGoOn = PageText{"Rescue: new, or go on?", "", "A rescue was begun and did not come to its end. What was read then is still there and is not read again."}
 	t.RescuePlan = PageText{"Rescue: this is the plan", "", t.SavePlan.Help + " A file system that is saved with every byte although we know its kind is one whose own records cannot be read."}
@@ -164,6 +165,8 @@ func (t *Text) englishHelpers() {
 	t.ItemSave, t.ItemRestore, t.ItemCheck = "Save a disk or partitions", "Restore an image", "Check an image"
 	t.ItemNewSave = "Begin a new save"
 	t.ItemRescue, t.ItemNewRescue, t.ItemGoOnWith = "Rescue a failing disk", "Begin a new rescue", "Go on with %s"
+	t.ItemFinish = "Finish %s without its disk"
+	t.FinishNote = "The image is made of what was read before; what was not counts as lost. What was read is kept, in case the disk comes back."
 	t.ItemCheckIt = "Check it"
 	t.ItemClone, t.ItemSeveral = "Clone a disk", "Several disks at once"
 	t.ItemPlace, t.ItemDisks, t.ItemShell = "Choose where images are", "Disks and their health", "Shell"
