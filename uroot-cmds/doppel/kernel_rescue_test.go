@@ -40,6 +40,7 @@ func TestRescueOnKernel(t *testing.T) {
 			{"error target", testRescueErrorTarget},
 			{"dust target", testRescueDustTarget},
 			{"unplugged", testRescueUnplugged},
+			{"unplugged place", testRescueUnpluggedPlace},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				story.tell(t, &rescueLab{lab: &lab{t: t, dir: l.dir}, files: r.files, disk: r.disk})
@@ -341,6 +342,46 @@ func (r *rescueLab) lost() {
 	}
 	r.expect(done, "DAMAGED: 512 bytes in 1 places could not be read; 1 files are damaged", "images", "show", "away")
 	r.expect(done, "", "images", "rename", "away", "early")
+}
+
+// The disk with what was read is unplugged; plugged in again, the rescue goes
+// on with what had reached it.
+func testRescueUnpluggedPlace(t *testing.T, r *rescueLab) {
+	r.onto("/dev/ubda")
+	guest.Do(t, "mke2fs", "-q", "-F", "-t", "ext4", "-m0", "/dev/sda")
+	const place = "/mnt/spool"
+	if err := os.MkdirAll(place, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	guest.Do(t, "mount", "/dev/sda", place)
+	for _, when := range []string{"step over", "save ubda2"} {
+		began := false
+		r.on = func(line string) {
+			if !began && strings.Contains(line, when) {
+				began = true
+				unplug(t, "sda")
+			}
+		}
+		args := []string{"save", "--rescue", "/dev/ubda", "far", "--images", place, "--json"}
+		if when != "step over" {
+			args = append(args, "--resume")
+		}
+		status, out := r.doppel(context.Background(), "", args...)
+		r.on = nil
+		r.failed(status, out, "image far is not saved yet", "mount it again; then go on with doppel save --rescue --resume --images "+place+" /dev/ubda far")
+		guest.Do(t, "umount", place)
+		replug(t, "sda")
+		guest.Do(t, "mount", "/dev/sda", place)
+		r.noImage(place, "far")
+	}
+	defer guest.Do(t, "umount", place)
+	r.expect(done, "every sector could be read", "save", "--rescue", "--resume", "/dev/ubda", "far", "--images", place)
+	r.expect(done, "can be restored", "verify", "far", "--images", place)
+	r.random("target.img", 72*mib, 0, 0)
+	r.expect(done, "is restored", "restore", place+"/far", "target.img", "--yes", "--verify")
+	if target := r.read("target.img"); !bytes.Equal(target[mib:3*mib], r.disk[mib:3*mib]) {
+		t.Error("the raw volume differs")
+	}
 }
 
 const scsiDebug = "/sys/bus/pseudo/drivers/scsi_debug/"

@@ -203,16 +203,16 @@ func (r *rescuing) orFinish() string {
 	if _, err := os.Lstat(r.path); err != nil || r.finish {
 		return ""
 	}
-	return "; if it is gone for good, make the image of what was read with doppel save --rescue --finish " + r.image()
+	return "; if it is gone for good, make the image of what was read with " + r.command("--finish", r.args[len(r.args)-1])
 }
 
-// image names the image as the command line did.
-func (r *rescuing) image() string {
-	name := r.args[len(r.args)-1]
-	if filepath.Dir(name) == "." {
-		return "--images " + r.place + " " + name
+// command is the command line with other options for how to go on.
+func (r *rescuing) command(how string, args ...string) string {
+	words := []string{"doppel save --rescue", how}
+	if filepath.Dir(r.args[len(r.args)-1]) == "." {
+		words = append(words, "--images", r.place)
 	}
-	return name
+	return strings.Join(append(words, args...), " ")
 }
 
 // missing adds to an error that a source cannot be found what can be done
@@ -329,11 +329,11 @@ func (r *rescuing) dispose(kept bool) error {
 
 // stopped says that what was read is kept, and how to go on.
 func (r *rescuing) stopped(ctx context.Context, err error) error {
-	how, sources := "--resume", strings.Join(append(r.args[:len(r.args)-1:len(r.args)-1], ""), " ")
+	how := "--resume"
 	if r.finish {
 		how = "--finish"
 	}
-	resume := fmt.Sprintf("go on with doppel save --rescue %s %s%s; what was read is kept in %s", how, sources, r.image(), r.path)
+	resume := fmt.Sprintf("go on with %s; what was read is kept in %s", r.command(how, r.args...), r.path)
 	text := fmt.Errorf("image %s is not saved yet: %w", r.name, err)
 	switch {
 	case ctx.Err() != nil:
@@ -343,66 +343,8 @@ func (r *rescuing) stopped(ctx context.Context, err error) error {
 	case errors.Is(err, store.ErrFull):
 		text = fmt.Errorf("image %s is not saved yet: no room left in %s", r.name, r.place)
 		resume = "make room there, then " + resume
+	case slices.ContainsFunc([]error{unix.EIO, unix.EROFS, unix.ENODEV, unix.ENXIO, unix.ENOTCONN, unix.ESTALE}, func(is error) bool { return errors.Is(err, is) }):
+		resume = "the place for images went away or is failing: check its cable or network and its health with doppel disks, and mount it again; then " + resume
 	}
 	return &engine.Error{Err: text, Next: resume}
-}
-
-// damage tells what could not be read, and ends with status 4.
-func (c *console) damage(text, took, name string, d *engine.Damage) error {
-	places, files, unknown := len(d.Disk), int64(0), false
-	for _, v := range d.Volumes {
-		places += len(v.Extents)
-		files += max(v.Hit.Files, 0)
-		unknown = unknown || v.Hit.Files < 0
-	}
-	text += fmt.Sprintf(" (%s): %s in %d places could not be read", took, blockdev.Bytes(d.Bytes), places)
-	switch {
-	case unknown && files == 0:
-		text += "; which files that hits is not known"
-	case unknown:
-		text += fmt.Sprintf("; %d files are damaged, and others that cannot be named", files)
-	default:
-		text += fmt.Sprintf("; %d files are damaged", files)
-	}
-	e := progress.Event{Kind: progress.Result, Status: damaged, Text: text, Report: d,
-		Next: fmt.Sprintf("look at what is damaged with doppel images show %s and in %s in its folder; do not trust the disk any more", name, engine.DamagedFiles)}
-	if c.json {
-		c.report(e)
-		return errStatus(damaged)
-	}
-	for _, v := range d.Volumes {
-		c.line(c.err, fmt.Sprintf("%s: %s", v.Name, hitText(v.Bytes, len(v.Extents), &v.Hit)))
-		for i, f := range v.Files {
-			if i == 10 {
-				c.line(c.err, fmt.Sprintf("  and %d more", v.Hit.Files-10))
-				break
-			}
-			c.line(c.err, "  "+f)
-		}
-	}
-	c.result(damaged, e.Text, e.Next)
-	return errStatus(damaged)
-}
-
-// damageOf says what is damaged of a volume of an image.
-func damageOf(v image.Volume) string { return hitText(v.Lost(), len(v.Damaged), v.Hit) }
-
-func hitText(lost int64, places int, h *image.Hit) string {
-	text := fmt.Sprintf("%s in %d places could not be read", blockdev.Bytes(lost), places)
-	if h == nil {
-		return text
-	}
-	switch {
-	case h.Files >= 0:
-		text += fmt.Sprintf("; %d files are damaged", h.Files)
-	default:
-		text += "; the files that this hits cannot be named"
-	}
-	if h.Files >= 0 && h.Metadata {
-		text += ", and the file system itself is, or may be"
-	}
-	if h.Reason != "" {
-		text += ": " + h.Reason
-	}
-	return text
 }
