@@ -42,6 +42,7 @@ type RestoreInput struct {
 	Target     Device
 	SectorSize int64              // of the target, bytes
 	Present    *partition.Table   // what the target holds now
+	Doubt      string             // why its partitions cannot be trusted, one sentence; "" none
 	Partition  bool               // the target is a partition, not a disk
 	Keep       []partition.Sector // of its disk's table, where that lies in the partition; offsets from its start
 	KeepTable  bool               // write into the partitions that the target has
@@ -352,8 +353,8 @@ func (p *Restore) toPartition(in RestoreInput, volumes []image.Volume) {
 // intoPartitions plans chosen volumes into the partitions that the target has
 // already, by number; its table stays as it is.
 func (p *Restore) intoPartitions(in RestoreInput, volumes []image.Volume) {
-	if in.Present != nil && in.Present.Conflict() != "" {
-		p.refuse("the partition table of the target cannot be trusted (%s): restore the whole image, or repair the table first", in.Present.Conflict())
+	if in.Present != nil && cmp.Or(in.Present.Conflict(), in.Doubt) != "" {
+		p.refuse("the partition table of the target cannot be trusted (%s): restore the whole image, or repair the table first", cmp.Or(in.Doubt, in.Present.Conflict()))
 		return
 	}
 	for _, v := range volumes {

@@ -157,6 +157,7 @@ func (l *lab) sectorsOf4096(scheme string) {
 	if out := l.expect(done, "counts in sectors of 4096 bytes", "save", "copy.img", "copy", "--plan"); strings.Contains(out, "copy.img1") {
 		l.t.Errorf("partitions are taken from where they are not:\n%s", out)
 	}
+	l.expect(refused, "counts in sectors of 4096 bytes", "restore", "lab", "copy.img", "--keep-table", "--only", l.manifest("lab").Disks[0].Volumes[0].Name, "--yes")
 	if scheme == "gpt" {
 		l.smallSectors(volumes, target)
 		l.largeOnSmall(volumes)

@@ -60,6 +60,7 @@ type target struct {
 	spec    string // as it was named
 	disk    blockdev.Disk
 	consent blockdev.Consent
+	doubt   string // why the partitions in it cannot be trusted
 	present *partition.Table
 	options blockdev.Options
 	plan    *plan.Restore
@@ -101,6 +102,7 @@ func (t *target) examine() (f *os.File, err error) {
 		f.Close()
 		return nil, err
 	}
+	t.doubt = inventory.Of(f, t.present, t.disk.Name, t.disk.Size).Doubt
 	return f, nil
 }
 
@@ -121,7 +123,7 @@ func (ts *targets) look(t *target) error {
 		Target: plan.Device{
 			Path: t.disk.Path, Model: t.disk.Model, Serial: t.disk.Serial, Size: t.disk.Size, Contents: t.consent.Contents,
 		},
-		SectorSize: t.disk.SectorSize, Present: t.present, Consent: t.consent,
+		SectorSize: t.disk.SectorSize, Present: t.present, Doubt: t.doubt, Consent: t.consent,
 		Partition: number > 0 && t.disk.Transport != "file", Keep: keep,
 		Others: t.otherSerials(), Rate: engine.ReadRate(f, t.disk.Size),
 	})
