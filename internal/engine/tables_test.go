@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"doppel.live/internal/image"
@@ -54,13 +55,17 @@ func oddDisk(scheme string) (d []byte, first int) {
 	return d, first
 }
 
-// watched is a target that tells before each write.
+// watched is a target that tells before each write; writes come one at a time
+// to it, whoever writes.
 type watched struct {
 	*disk
 	before func()
+	one    sync.Mutex
 }
 
-func (w watched) WriteAt(p []byte, off int64) (int, error) {
+func (w *watched) WriteAt(p []byte, off int64) (int, error) {
+	w.one.Lock()
+	defer w.one.Unlock()
 	w.before()
 	return w.disk.WriteAt(p, off)
 }
@@ -78,7 +83,7 @@ func TestTablesWithinVolumes(t *testing.T) {
 			d := newDisk(int64(len(source)), 0)
 			p, present := planFor(t, im, d)
 			writes, early := 0, 0
-			w := watched{d, func() { // from one goroutine at a time: the queue's, then the restore's
+			w := &watched{disk: d, before: func() {
 				writes++
 				if table, err := partition.Read(d, d.Size(), 512); err != nil || table.Scheme != partition.None && table.Conflict() == "" {
 					early++
