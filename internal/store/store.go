@@ -19,6 +19,9 @@ var (
 	ErrReadOnly = errors.New("the place for images is read-only")
 	ErrName     = errors.New("not a name for an object")
 	ErrNotFile  = errors.New("not a regular file")
+	// ErrShort is an object of which less could be read than it has by its
+	// size: what is missing is not its end.
+	ErrShort = errors.New("less of it came than there is")
 )
 
 // Store keeps objects under names such as "folder/object". Names are checked:
@@ -61,7 +64,8 @@ type Object interface {
 	Abort() error
 }
 
-// Reader reads any range of an object.
+// Reader reads any range of an object. io.EOF stands at its size and nowhere
+// before: what ends there although there is more is ErrShort.
 type Reader interface {
 	io.ReaderAt
 	io.Closer
@@ -115,5 +119,9 @@ func ReadFile(s Store, name string, limit int64) ([]byte, error) {
 	if r.Size() > limit {
 		return nil, fmt.Errorf("%s: %d bytes, more than the %d expected", name, r.Size(), limit)
 	}
-	return io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
+	data, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
+	if err == nil && int64(len(data)) < r.Size() {
+		err = fmt.Errorf("%s: %w: %d bytes of %d", name, ErrShort, len(data), r.Size())
+	}
+	return data, err
 }

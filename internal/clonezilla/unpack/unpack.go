@@ -156,7 +156,7 @@ func Damaged(err error) error {
 	var number syscall.Errno
 	switch {
 	case err == nil, err == io.EOF, errors.Is(err, image.ErrDamaged), errors.Is(err, ErrNotYet), errors.As(err, &path), errors.As(err, &number),
-		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, store.ErrNotFile):
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, store.ErrNotFile), errors.Is(err, store.ErrShort):
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return fmt.Errorf("%w: unpacking it takes more than %d MiB of memory: %w", ErrNotYet, maxWindow>>20, err)

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -203,6 +204,16 @@ type reader struct {
 }
 
 func (r reader) Size() int64 { return r.size }
+
+// ReadAt implements store.Reader. Linux 6.12 with NFS 4.2 gave the end of a file
+// in the middle of one, after its server had been away.
+func (r reader) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.File.ReadAt(p, off)
+	if end := off + int64(n); err == io.EOF && end < r.size {
+		err = fmt.Errorf("%s: %w: it ended at byte %d of %d", r.Name(), store.ErrShort, end, r.size)
+	}
+	return n, err
+}
 
 // Open implements store.Store.
 func (d *Dir) Open(name string) (store.Reader, error) {

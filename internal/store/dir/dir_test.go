@@ -2,6 +2,7 @@ package dir_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -103,5 +104,38 @@ func TestFull(t *testing.T) {
 	}
 	if err := store.WriteFile(d, "a", nil, 0o644); !errors.Is(err, store.ErrReadOnly) || !d.ReadOnly() {
 		t.Errorf("read-only: %v, %t", err, d.ReadOnly())
+	}
+}
+
+// A file that ends before its size has not come to its end, as a read over NFS
+// said once of one that was whole on the server.
+func TestShort(t *testing.T) {
+	folder := t.TempDir()
+	d := open(t, folder)
+	if err := store.WriteFile(d, "sums", make([]byte, 10_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := d.Open("sums")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := os.Truncate(filepath.Join(folder, "sums"), 6000); err != nil {
+		t.Fatal(err)
+	}
+	for name, off := range map[string]int64{"across the end": 4000, "at the end": 6000, "behind it": 8000} {
+		n, err := r.ReadAt(make([]byte, 2500), off)
+		if want := max(0, 6000-int(off)); n != want || !errors.Is(err, store.ErrShort) || errors.Is(err, io.EOF) {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+	}
+	if n, err := r.ReadAt(make([]byte, 2000), 4000); n != 2000 || err != nil {
+		t.Errorf("what is there: %d bytes, %v", n, err)
+	}
+	if n, err := r.ReadAt(make([]byte, 1), 10_000); n != 0 || err != io.EOF {
+		t.Errorf("at the true end: %d bytes, %v", n, err)
+	}
+	if n, err := io.Copy(io.Discard, io.NewSectionReader(r, 0, r.Size())); n != 6000 || !errors.Is(err, store.ErrShort) {
+		t.Errorf("as a stream: %d bytes, %v", n, err)
 	}
 }
