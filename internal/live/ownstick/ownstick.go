@@ -23,12 +23,20 @@ import (
 // NoteFile takes what the user should know of the stick, in the live system.
 const NoteFile = "/run/doppel/stick"
 
-// Options say how far Grow goes. The zero value is right at the start.
+// Place says where images are, and makes a partition that place; a
+// place.System does.
+type Place interface {
+	Status() (*place.Place, error)
+	Use(ctx context.Context, spec string, cred remote.Credentials) (place.Chosen, error)
+}
+
+// Options say how far Grow goes.
 type Options struct {
-	Wait   time.Duration // how long the medium may need to appear
-	Settle bool          // do not wait on when nothing more appears
-	Insist bool          // bytes that nobody recognises are not wanted any more
-	Place  place.System  // mounts the partition
+	Wait   time.Duration   // how long the medium may need to appear
+	Settle bool            // do not wait on when nothing more appears
+	Insist bool            // bytes that nobody recognises are not wanted any more
+	Place  Place           // mounts the partition
+	Disks  blockdev.System // the zero value is the running machine
 }
 
 // Outcome is what Grow found and did.
@@ -48,13 +56,13 @@ type Outcome struct {
 func Grow(ctx context.Context, o Options) (Outcome, error) {
 	var media []string
 	o.await(ctx, func() bool {
-		media = blockdev.System{}.BootMedia()
+		media = o.Disks.BootMedia()
 		return len(media) > 0
 	})
 	if len(media) == 0 {
 		return Outcome{}, nil
 	}
-	out, err := grow(media, o.Insist)
+	out, err := o.grow(media)
 	if err != nil || out.Partition == "" {
 		return out, err
 	}
@@ -62,10 +70,9 @@ func Grow(ctx context.Context, o Options) (Outcome, error) {
 }
 
 // grow does the work on the one medium of this build.
-func grow(media []string, insist bool) (Outcome, error) {
-	path := media[0]
-	s, err := look(path)
-	if err != nil || !s.Stick {
+func (o Options) grow(media []string) (Outcome, error) {
+	path, s, err := o.find(media)
+	if err != nil || path == "" {
 		return Outcome{}, err
 	}
 	out := Outcome{Disk: path}
@@ -74,7 +81,7 @@ func grow(media []string, insist bool) (Outcome, error) {
 		out.Next = "to have the images partition of a stick as the place for images, choose it there"
 		return out, nil
 	}
-	if insist {
+	if o.Insist {
 		s.Insist()
 	}
 	if s.Doubt != "" {
@@ -83,22 +90,37 @@ func grow(media []string, insist bool) (Outcome, error) {
 	}
 	out.Images, out.Made = s.Images, s.Do == stick.Make
 	if s.Do != stick.Use {
-		if err := change(path, s, insist); err != nil {
+		if err := o.change(path, s); err != nil {
 			return out, err
 		}
 		out.Changed = true
 	}
-	name := blockdev.System{}.Partitions(filepath.Base(path))[s.Images.Number]
+	name := o.Disks.Partitions(filepath.Base(path))[s.Images.Number]
 	if name == "" {
 		out.Text, out.Next = path+": the kernel does not see its images partition yet", "start the machine again"
 		return out, nil
 	}
-	out.Partition = "/dev/" + name
+	out.Partition = filepath.Join(filepath.Dir(path), name)
 	return out, nil
 }
 
-func look(path string) (*stick.Survey, error) {
-	d, err := blockdev.System{}.Disk(path)
+// find gives the first of the media that was written from the stick image, ""
+// where none was.
+func (o Options) find(media []string) (string, *stick.Survey, error) {
+	for _, path := range media {
+		s, err := o.look(path)
+		if err != nil {
+			return "", nil, err
+		}
+		if s.Stick {
+			return path, s, nil
+		}
+	}
+	return "", nil, nil
+}
+
+func (o Options) look(path string) (*stick.Survey, error) {
+	d, err := o.Disks.Disk(path)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +133,8 @@ func look(path string) (*stick.Survey, error) {
 }
 
 // change opens the stick, looks whether it is still what was seen, and writes.
-func change(path string, seen *stick.Survey, insist bool) error {
-	m, err := blockdev.OpenOwnMedium(path, stick.Marked)
+func (o Options) change(path string, seen *stick.Survey) error {
+	m, err := o.Disks.OpenOwnMedium(path, stick.Marked)
 	if err != nil {
 		return err
 	}
@@ -121,7 +143,7 @@ func change(path string, seen *stick.Survey, insist bool) error {
 	if err != nil {
 		return err
 	}
-	if insist {
+	if o.Insist {
 		now.Insist()
 	}
 	if now.Doubt != "" || now.Do != seen.Do || now.Images != seen.Images || now.Build != seen.Build {
@@ -134,7 +156,7 @@ func change(path string, seen *stick.Survey, insist bool) error {
 }
 
 // mount makes the partition the place for images, unless there is one.
-func (out *Outcome) mount(ctx context.Context, s place.System) error {
+func (out *Outcome) mount(ctx context.Context, s Place) error {
 	if now, err := s.Status(); err != nil || now != nil {
 		return err
 	}
