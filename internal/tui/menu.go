@@ -31,6 +31,9 @@ type Menu struct {
 	// Outcome is told how a job ended that nobody attends, before its page is
 	// shown; nil tells nobody.
 	Outcome func(ok bool, text string)
+	// Follows is told what a job file says of what follows, "" for nothing,
+	// where the boot runs programs before that (ThenNone); nil is told nothing.
+	Follows func(Then)
 	// PlaceNote gives what there is to say on the page of places; nil: nothing.
 	PlaceNote func() string
 	// GoingDown is how long reboot and poweroff may take after they said that

@@ -17,7 +17,7 @@ type Then string
 // What can follow.
 const (
 	ThenEnd      Then = ""     // the menu program ends, unless a job file says what follows
-	ThenNone     Then = "none" // the menu program ends, whatever a job file says
+	ThenNone     Then = "none" // the menu program ends; what a job file says is left to who started it
 	ThenMenu     Then = "menu"
 	ThenShell    Then = "shell"
 	ThenReboot   Then = "reboot"
@@ -52,8 +52,13 @@ func (m *Menu) Run(words string, then Then) (bool, error) {
 	if (argv[1] == "disks" || argv[1] == "images") && o.Result == nil && o.Exit.Status == 0 {
 		o.Result = &progress.Event{OK: true} // they are asked, not told: an answer is no event
 	}
-	if then == ThenEnd && o.Result != nil {
-		then = fileThen(o.Result.Then)
+	if o.Result != nil {
+		switch file := fileThen(o.Result.Then); {
+		case then == ThenEnd:
+			then = file
+		case then == ThenNone && m.Follows != nil:
+			m.Follows(file)
+		}
 	}
 	m.tellOutcome(o)
 	title, body := m.result(v, o)

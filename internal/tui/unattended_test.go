@@ -19,19 +19,22 @@ func TestRunJobFile(t *testing.T) {
 		moves   []move
 		jobs    []string
 		outcome string
+		follows string
 	}{
-		"as the file says": {ThenEnd, good, []move{{"Done", ""}}, []string{run, "poweroff"}, "true job night is done"},
-		"the boot says":    {ThenMenu, good, []move{{"Done", "Continue"}}, []string{run}, "true job night is done"},
-		"commands follow":  {ThenNone, good, []move{{"Done", ""}}, []string{run}, "true job night is done"},
-		"failed: stays on": {ThenEnd, bad, []move{{"Failed", "Continue"}}, []string{run}, "false job night failed at step 1"},
-		"an end not known": {ThenEnd, reply{lines: []string{`{"event":"result","ok":true,"then":"explode"}`}}, []move{{"Done", ""}}, []string{run}, "true "},
+		"as the file says": {ThenEnd, good, []move{{"Done", ""}}, []string{run, "poweroff"}, "true job night is done", ""},
+		"the boot says":    {ThenMenu, good, []move{{"Done", "Continue"}}, []string{run}, "true job night is done", ""},
+		"commands follow":  {ThenNone, good, []move{{"Done", ""}}, []string{run}, "true job night is done", "[poweroff]"},
+		"nothing follows":  {ThenNone, reply{lines: []string{`{"event":"result","ok":true,"text":"job night is done"}`}}, []move{{"Done", ""}}, []string{run}, "true job night is done", "[]"},
+		"failed: stays on": {ThenEnd, bad, []move{{"Failed", "Continue"}}, []string{run}, "false job night failed at step 1", ""},
+		"an end not known": {ThenEnd, reply{lines: []string{`{"event":"result","ok":true,"then":"explode"}`}}, []move{{"Done", ""}}, []string{run}, "true ", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := machine()
 			r.replies = map[string]reply{"place status": r.replies["place status"], "doppel run": tt.reply, "poweroff": {}}
 			s := &script{t: t, moves: tt.moves}
 			m := menuOf(t, s, r)
-			var outcome string
+			var outcome, follows string
+			m.Follows = func(then Then) { follows = "[" + string(then) + "]" }
 			m.Outcome = func(ok bool, text string) { outcome = map[bool]string{true: "true ", false: "false "}[ok] + text }
 			if _, err := m.Run("run boot:night.json", tt.then); err != nil || len(s.moves) > 0 {
 				t.Errorf("%v; not seen: %v", err, s.moves)
@@ -39,8 +42,8 @@ func TestRunJobFile(t *testing.T) {
 			if got := r.jobs(); !slices.Equal(got, tt.jobs) {
 				t.Errorf("ran %q, want %q", got, tt.jobs)
 			}
-			if !strings.HasPrefix(outcome, tt.outcome) {
-				t.Errorf("outcome %q, want %q", outcome, tt.outcome)
+			if !strings.HasPrefix(outcome, tt.outcome) || follows != tt.follows {
+				t.Errorf("outcome %q, want %q; follows %q, want %q", outcome, tt.outcome, follows, tt.follows)
 			}
 		})
 	}

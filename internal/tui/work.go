@@ -94,13 +94,14 @@ func (m *Menu) watch(ctx context.Context, o *job.Outcome, report func(Progress))
 	log.Print([]byte(m.ended(exit)))
 }
 
-// keepTime is how long a place for images may take to keep a log.
-const keepTime = 30 * time.Second
+// keepTime is how long a place for images may take to keep a log: doppel gives
+// up before that and tells where it is all the same.
+const keepTime = 75 * time.Second
 
 // keepLog puts the log of a job that worked with images or disks beside the
 // images. One of a job file keeps its own.
 func (m *Menu) keepLog(ctx context.Context, o *job.Outcome) {
-	if !m.KeepLogs || o.Log == "" || len(o.Argv) < 2 || !slices.Contains([]string{"save", "restore", "clone", "verify", "convert"}, o.Argv[1]) {
+	if !m.KeepLogs || o.Log == "" || len(o.Argv) < 2 || !slices.Contains([]string{"save", "restore", "clone", "verify", "convert", "usb"}, o.Argv[1]) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)

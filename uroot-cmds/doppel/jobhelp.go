@@ -25,7 +25,8 @@ Fields of a job; what is not named here is an error:
   before, after programs before the first step and at the end
   then          poweroff, reboot, shell or menu, in the live system and after a
                 job that succeeded; after one that failed the machine stays on.
-                doppel.then= on the kernel command line goes before it
+                doppel.then= on the kernel command line goes before it, the
+                programs of doppel.postrun= are run before it is done
 
 Fields of a step, beside before and after; the command's help explains them:
   "command": "save"     image, sources, except, compress, split, rescue, resume,

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"doppel.live/internal/live/fetch"
 	livePlace "doppel.live/internal/live/place"
 	"doppel.live/internal/progress"
 	"doppel.live/internal/store"
@@ -29,6 +30,10 @@ const logsHelp = `Shows the logs of jobs that were kept beside the images, below
   keep FILE...   puts copies of files there, and on the stick that the live
                  system was started from, with a time in front of their names;
                  the menu does it after every job
+
+Those on the stick, where the place for images is another: --images LABEL=IMAGES
+(or the label of the file system that was on the stick before). What failed
+before there was a place is on the stick alone.
 
 Options:
   --images PLACE       where the images are (doppel help places)
@@ -156,53 +161,104 @@ func placeSecrets() []remote.Secret {
 	return cred.Secrets()
 }
 
-// keepLog puts a log into the place for images and on the stick that was
-// started from, where there is one, and says where it lies now. The place may
-// be what failed: then the stick alone has it.
+// keepLog puts a log on the stick that was started from, where there is one,
+// and into the place for images, and says where it lies now.
 func keepLog(ctx context.Context, c *console, images *placeFlags, name string, data []byte) (kept []string, err error) {
-	name = logName(name, time.Now())
-	where, folder, err := putInto(ctx, c, images, name, data)
-	if err == nil {
-		kept = append(kept, where)
+	stick := func(func(string) error) error { return nil }
+	if live() {
+		stick = livePlace.Live().Stick
 	}
-	if !live() {
-		return kept, err
-	}
-	stickErr := livePlace.Live().Stick(func(root string) error {
-		if sameFolder(root, folder) {
-			return nil
-		}
-		s, err := dir.Open(root)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
-		if err := putLog(s, name, data); err != nil {
+	return keepBoth(ctx, c, images, stick, logName(name, time.Now()), data)
+}
+
+// keepBoth is keepLog with a stick, which calls visit with its folder if it is
+// there. The place comes last: it may be what failed, and not answer.
+func keepBoth(ctx context.Context, c *console, images *placeFlags, stick func(visit func(root string) error) error, name string, data []byte) (kept []string, err error) {
+	var folder os.FileInfo
+	err = stick(func(root string) error {
+		if err := keepIn(root, name, data); err != nil {
 			return err
 		}
 		kept = append(kept, "the stick that was started from: "+path.Join(logFolder, name))
+		folder, _ = os.Stat(root)
 		return nil
 	})
-	return kept, errors.Join(err, stickErr)
+	at, placeErr := within(ctx, keepTime, func(ctx context.Context) (keptAt, error) {
+		return putInto(ctx, c, images, folder, name, data)
+	})
+	switch {
+	case at.again:
+		kept = []string{at.name}
+	case at.name != "":
+		kept = append(kept, at.name)
+	}
+	return kept, errors.Join(err, placeErr)
+}
+
+// keepIn keeps a log below a folder of this machine.
+func keepIn(root, name string, data []byte) error {
+	s, err := dir.Open(root)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return putLog(s, name, data)
 }
 
 // keepTime is how long a place that may be what failed is waited for.
 const keepTime = time.Minute
 
-// putInto writes a log into the place for images, and gives its name there and
-// the folder of the place, if it is one.
-func putInto(ctx context.Context, c *console, images *placeFlags, name string, data []byte) (where, folder string, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+// within waits for do, but not longer than limit: what asks a server that is
+// gone cannot always be told to stop, and ends with this process.
+func within[T any](ctx context.Context, limit time.Duration, do func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		value, err := do(ctx)
+		answers <- answer{value, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+		var none T
+		return none, errors.New("the place for images does not answer")
+	}
+}
+
+// keptAt is a log in the place for images.
+type keptAt struct {
+	name  string
+	again bool // it was there already, since the place is the stick that was started from
+}
+
+// putInto writes a log into the place for images, unless that is the folder
+// which has it.
+func putInto(ctx context.Context, c *console, images *placeFlags, has os.FileInfo, name string, data []byte) (keptAt, error) {
 	p, err := images.open(ctx, c)
 	if err != nil {
-		return "", "", err
+		return keptAt{}, err
 	}
 	defer p.Close()
 	if err := chosen(p.folder); err != nil {
-		return "", "", err
+		return keptAt{}, err
 	}
-	return p.join(logFolder, name), p.folder, putLog(p, name, data)
+	at := keptAt{name: p.join(logFolder, name)}
+	if d, ok := p.Store.(*dir.Dir); ok && has != nil {
+		if folder, err := os.Stat(d.Path()); err == nil && os.SameFile(folder, has) {
+			at.again = true
+			return at, nil
+		}
+	}
+	if err := putLog(p, name, data); err != nil {
+		return keptAt{}, err
+	}
+	return at, nil
 }
 
 // chosen tells whether there is a place at a folder: in the live system
@@ -239,15 +295,6 @@ func isTime(text string) bool {
 	return err == nil
 }
 
-func sameFolder(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
-}
-
 // putLog writes a log; no older one is lost.
 func putLog(s store.Store, name string, data []byte) error {
 	if s.ReadOnly() {
@@ -273,8 +320,23 @@ func (r *jobRun) keep(ctx context.Context, e progress.Event) {
 	if r.folder != "" {
 		name = filepath.Base(r.folder)
 	}
-	text := fmt.Sprintf("%s%s %s: %s\n", r.history(), time.Now().UTC().Format(time.RFC3339), e.Kind, e.Text)
-	kept, err := keepLog(ctx, r.console, &r.place, name, []byte(remote.Scrub(text, append(placeSecrets(), r.secrets...)...)))
+	r.keepAs(ctx, name, string(e.Kind), e.Text)
+}
+
+// keepUnread keeps why a job file could not be read.
+func (r *jobRun) keepUnread(ctx context.Context, text string, why error) {
+	name := "run"
+	if ref, err := fetch.Parse(text); err == nil {
+		name += "-" + strings.TrimSuffix(ref.Name(), ".json")
+	}
+	r.keepAs(ctx, name, "failed", why.Error())
+}
+
+// keepAs keeps all that was said so far, and a last line.
+func (r *jobRun) keepAs(ctx context.Context, name, kind, last string) {
+	secrets := append(placeSecrets(), r.secrets...)
+	text := fmt.Sprintf("%s%s %s: %s\n", r.history(), time.Now().UTC().Format(time.RFC3339), kind, last)
+	kept, err := keepLog(ctx, r.console, &r.place, name, []byte(remote.Scrub(text, secrets...)))
 	if len(kept) > 0 {
 		r.report(progress.Event{Kind: progress.Step, Text: "the log is kept in " + strings.Join(kept, ", ")})
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,6 +74,9 @@ func runJob(ctx context.Context, c *console, args []string) error {
 	}
 	r := &jobRun{console: c, began: time.Now()}
 	if r.job, err = readJob(ctx, c, rest[0]); err != nil {
+		if live() { // nobody may be there to see it
+			r.keepUnread(ctx, rest[0], err)
+		}
 		return err
 	}
 	if *images != "" {
@@ -185,7 +190,7 @@ func (r *jobRun) usePlace(ctx context.Context) error {
 		}
 		r.forget = append(r.forget, forget)
 	}
-	argv := []string{"place", "use", r.job.Images, "--wait", arrival.String()}
+	argv := []string{"place", "use", r.job.Images, "--wait", arrival.String(), "--json"}
 	if file != "" {
 		argv = append(argv, "--credentials", file)
 	}
@@ -195,7 +200,26 @@ func (r *jobRun) usePlace(ctx context.Context) error {
 	}
 	r.report(progress.Event{Kind: progress.Step, Text: "using the place for images " + r.job.Images})
 	status, text := r.program(ctx, exec.Command(argv[0], argv[1:]...))
-	if status != done {
+	if status == done {
+		return nil
+	}
+	var answer struct{ Error, Next string }
+	if json.Unmarshal([]byte(text), &answer) == nil && answer.Error != "" {
+		r.last.Next, text = answer.Next, answer.Error
+	}
+	return errors.New(text)
+}
+
+// online brings the network up where it is not: the command line of the kernel
+// named nothing that needs it.
+func (r *jobRun) online(ctx context.Context) error {
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			return nil
+		}
+	}
+	if status, text := r.program(ctx, exec.Command("network", "up")); status != done {
 		return errors.New(text)
 	}
 	return nil
@@ -210,6 +234,11 @@ func (r *jobRun) credentials(ctx context.Context) (file string, forget func(), e
 	}
 	if ref.Open() {
 		return "", nil, errors.New("credentials by http can be read by anybody on the way: use https, or a file on the medium")
+	}
+	if ref.NeedsNetwork() && live() {
+		if err := r.online(ctx); err != nil {
+			return "", nil, fmt.Errorf("credentials: %w", err)
+		}
 	}
 	data, err := read(ctx, ref, 64<<10)
 	if err != nil {

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"doppel.live/internal/progress"
@@ -155,6 +159,78 @@ func TestKeepLogs(t *testing.T) {
 			t.Errorf("%q: %s", name, got)
 		}
 	}
+}
+
+// A log is kept on the stick and in the place for images, once where they are
+// the same, and on the stick alone where the place fails or does not answer.
+func TestKeepOnStick(t *testing.T) {
+	const name = "20260102-150405-run-x.log"
+	broken := errors.New("the stick is broken")
+	for what, tt := range map[string]struct {
+		stick, place string // below the lab; "" is none
+		broken       error
+		kept         []string // beginnings, in order
+		err          string
+	}{
+		"both":          {"stick", "images", nil, []string{"the stick that was started from: doppel-logs/", "DIR/images/doppel-logs/"}, ""},
+		"one":           {"images", "images", nil, []string{"DIR/images/doppel-logs/"}, ""},
+		"no place":      {"stick", "none", nil, []string{"the stick that was started from: "}, "no folder for images"},
+		"no stick":      {"", "images", nil, []string{"DIR/images/doppel-logs/"}, ""},
+		"broken stick":  {"", "images", broken, []string{"DIR/images/doppel-logs/"}, "the stick is broken"},
+		"neither works": {"", "none", broken, nil, "the stick is broken"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := newLab(t)
+			if err := os.MkdirAll(l.path("stick"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			stick := func(visit func(string) error) error {
+				if tt.stick == "" {
+					return tt.broken
+				}
+				return visit(l.path(tt.stick))
+			}
+			c := &console{out: io.Discard, err: io.Discard}
+			kept, err := keepBoth(t.Context(), c, &placeFlags{spec: l.path(tt.place)}, stick, name, []byte("it failed\n"))
+			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+				t.Errorf("%v, want %q", err, tt.err)
+			}
+			if len(kept) != len(tt.kept) {
+				t.Fatalf("kept in %q, want %q", kept, tt.kept)
+			}
+			for i, want := range tt.kept {
+				if !strings.HasPrefix(kept[i], strings.ReplaceAll(want, "DIR", l.dir)) {
+					t.Errorf("kept in %q, want %q", kept[i], want)
+				}
+			}
+			for _, folder := range []string{tt.stick, tt.place} {
+				if folder == "" || folder == "none" {
+					continue
+				}
+				if files, err := filepath.Glob(l.path(folder + "/doppel-logs/*")); err != nil || len(files) != 1 || string(l.read(folder+"/doppel-logs/"+name)) != "it failed\n" {
+					t.Errorf("%s has %q, %v", folder, files, err)
+				}
+			}
+		})
+	}
+}
+
+// A place that does not answer is not waited for for ever.
+func TestWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		_, err := within(t.Context(), keepTime, func(context.Context) (int, error) {
+			<-release // as a file system of a server that is gone: no context ends that
+			return 1, nil
+		})
+		if err == nil || !strings.Contains(err.Error(), "does not answer") {
+			t.Errorf("%v", err)
+		}
+		close(release)
+		if n, err := within(t.Context(), keepTime, func(context.Context) (int, error) { return 2, nil }); n != 2 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
 }
 
 // The password of the place stands in no event, no log and no environment,

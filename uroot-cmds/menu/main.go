@@ -20,7 +20,8 @@
 //	         goes; quotes work as in a shell
 //	--then   what follows when that went well, after a countdown that any key
 //	         stops; without it menu ends then, unless the job file that was run
-//	         says what follows; with none it ends all the same. After a failure the page that
+//	         says what follows; with none it ends all the same, and leaves in
+//	         /run/doppel/then what that file says. After a failure the page that
 //	         says so stays until a key is pressed; what comes then is the menu,
 //	         or without --then the end.
 //
@@ -126,6 +127,7 @@ func run(args []string) int {
 		News:     news,
 		KeepLogs: true,
 		Outcome:  tellOutcome,
+		Follows:  tellFollows,
 	}
 	if _, err := os.Stat(place.ToRAM); err == nil {
 		menu.ToRAM = true

@@ -12,6 +12,7 @@ import (
 // Files in which the live system says how it stands.
 const (
 	outcome = "/run/doppel/outcome" // of the unattended start
+	then    = "/run/doppel/then"    // what a job file says of what follows
 	sshKey  = "/run/doppel/ssh"     // fingerprint of the host key, while ssh works
 )
 
@@ -37,6 +38,9 @@ func tellOutcome(ok bool, text string) {
 	}
 	_ = os.WriteFile(outcome, []byte(state+strings.ReplaceAll(text, "\n", " ")+"\n"), 0o644)
 }
+
+// tellFollows leaves there what a job file says of what follows.
+func tellFollows(what tui.Then) { _ = os.WriteFile(then, []byte(string(what)+"\n"), 0o644) }
 
 // outcomeLines words how the unattended start stands.
 func outcomeLines(text string) []tui.Line {

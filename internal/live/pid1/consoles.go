@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"doppel.live/internal/live/console"
+	"doppel.live/internal/store/remote"
 	"golang.org/x/sys/unix"
 )
 
@@ -181,6 +182,7 @@ func terminal(c console.Console, answered bool) string {
 
 // say writes a line to a console.
 func (m *machine) say(c console.Console, text string) {
+	text = remote.Scrub(text, m.config.Secrets...)
 	m.log.printf("%s: %s", c.Name, text)
 	if f, err := os.OpenFile(c.Path(), os.O_WRONLY|noctty, 0); err == nil {
 		fmt.Fprintf(f, "\r\n%s\r\n", strings.ReplaceAll(text, "\n", "\r\n"))

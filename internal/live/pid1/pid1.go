@@ -23,6 +23,7 @@ import (
 type machine struct {
 	config   cmdline.Config
 	log      *log
+	said     string // the log of the programs before and after a job
 	children children
 	devices  *devices
 	online   chan struct{} // closed when the network was brought up, or could not be; nil: nobody asked for it
@@ -30,7 +31,7 @@ type machine struct {
 
 // Run does all that the first process does. It never returns.
 func Run() {
-	m := &machine{log: newLog()}
+	m := &machine{log: newLog(), said: hookLog}
 	m.prepare()
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, unix.SIGCHLD, unix.SIGINT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR,
@@ -125,16 +126,20 @@ func (m *machine) start() {
 			m.network(argv)
 		})
 	}
-	if len(m.config.SSH) > 0 {
-		go m.background("ssh", m.ssh)
-	}
 	m.keyboard()
-	if whole {
-		go m.background("menu", func() { // signals are heard meanwhile
+	go m.background("menu", func() { // signals are heard meanwhile
+		if whole {
 			m.stick()
+		}
+		// The keys may lie on the stick, which nobody may look at while it is
+		// given its partition for images.
+		if len(m.config.SSH) > 0 {
+			go m.background("ssh", m.ssh)
+		}
+		if whole {
 			m.consoles()
-		})
-	}
+		}
+	})
 }
 
 // end ends the programs, lets the disks go and ends the machine.

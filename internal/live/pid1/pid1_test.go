@@ -142,12 +142,13 @@ func TestSteps(t *testing.T) {
 	}{
 		{"attended", cmdline.Config{Then: "poweroff"}, ""},
 		{"job", cmdline.Config{Run: run, Then: "poweroff"}, `menu --run 'restore '\''lab pc'\'' serial:X' --then poweroff`},
-		{"place only", cmdline.Config{Images: "LABEL=X"}, "place use LABEL=X --wait 30s"},
+		{"place only", cmdline.Config{Images: "LABEL=X"}, "hook --when before -- place use LABEL=X --wait 30s"},
 		{"with credentials", cmdline.Config{Images: "smb://a@b/c", Credentials: "boot:c.json", Password: remote.NewSecret("hush")},
-			"place use smb://a@b/c --wait 90s --credentials boot:c.json"},
-		{"with a password", cmdline.Parse("doppel.images=smb://a:hush@b/c"), "place use smb://a@b/c --wait 90s --credentials /run/doppel/credentials.json"},
+			"hook --when before -- place use smb://a@b/c --wait 90s --credentials boot:c.json"},
+		{"with a password", cmdline.Parse("doppel.images=smb://a:hush@b/c"), "hook --when before -- place use smb://a@b/c --wait 90s --credentials /run/doppel/credentials.json"},
 		{"all", cmdline.Config{Images: "boot", Preload: []string{"x", "y"}, Prerun: [][]string{{"a"}, {"b", "c d"}}, Run: run, Postrun: [][]string{{"e"}}, Then: "reboot"},
-			`place use boot --wait 30s | preload x y | hook --when before --job 'restore '\''lab pc'\'' serial:X' -- a | ` +
+			`hook --when before --job 'restore '\''lab pc'\'' serial:X' -- place use boot --wait 30s | ` +
+				`hook --when before --job 'restore '\''lab pc'\'' serial:X' -- preload x y | hook --when before --job 'restore '\''lab pc'\'' serial:X' -- a | ` +
 				`hook --when before --job 'restore '\''lab pc'\'' serial:X' -- b 'c d' | menu --run 'restore '\''lab pc'\'' serial:X' --then none | ` +
 				`hook --when after --job 'restore '\''lab pc'\'' serial:X' -- e`},
 		{"job file", cmdline.Config{Job: "boot:jobs/a.json"}, "menu --run 'run boot:jobs/a.json'"},
@@ -159,9 +160,14 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestFailedStep: nothing is run after a step that ended badly.
+// TestFailedStep: nothing is run after a step that ended badly, why stands on
+// the screen and in the log, and that is kept.
 func TestFailedStep(t *testing.T) {
-	m := &machine{log: newLog(), config: cmdline.Config{Images: "boot", Run: []string{"verify", "x"}, Then: "poweroff"}}
+	log := filepath.Join(t.TempDir(), "unattended.log")
+	if err := os.WriteFile(log, []byte("2026-01-02T03:04:05Z before: place use boot\nplace: nothing is plugged in\n2026-01-02T03:04:06Z before: exit status 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{log: newLog(), said: log, config: cmdline.Config{Images: "boot", Run: []string{"verify", "x"}, Then: "poweroff"}}
 	var said []string
 	say := func(s string) { said = append(said, s) }
 	next := m.unattended()
@@ -169,11 +175,18 @@ func TestFailedStep(t *testing.T) {
 		t.Fatalf("first %q", argv)
 	}
 	failed := syscall.WaitStatus(1 << 8)
-	if argv := next(&failed, say); argv != nil {
+	if argv := next(&failed, say); !slices.Contains(argv, "keep") {
 		t.Errorf("after a failure %q is run", argv)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "exit status 1") || !strings.Contains(said[0], "place use boot") || !strings.Contains(said[0], "stays on") {
+	if len(said) != 1 || !strings.HasPrefix(said[0], "the place of the images did not end well (exit status 1): place use boot --wait 30s\nplace: nothing is plugged in\n") ||
+		!strings.Contains(said[0], "stays on") {
 		t.Errorf("said %q", said)
+	}
+	if text, err := os.ReadFile(log); err != nil || !strings.HasSuffix(string(text), "stays on. Logs are in /var/log/doppel.\n") {
+		t.Errorf("logged %s, %v", text, err)
+	}
+	if argv := next(&failed, say); argv != nil {
+		t.Errorf("once the log is kept %q is run", argv)
 	}
 
 	next, good := m.unattended(), syscall.WaitStatus(0)
@@ -184,8 +197,79 @@ func TestFailedStep(t *testing.T) {
 	if argv := next(&good, say); argv != nil {
 		t.Errorf("after the last %q is run", argv)
 	}
+	next = m.unattended()
+	next(nil, say)
+	next(&good, say)
+	if argv := next(&failed, say); argv != nil { // it keeps its log itself
+		t.Errorf("after a job that failed %q is run", argv)
+	}
 	if (&machine{}).unattended() != nil {
 		t.Error("an attended start has a script")
+	}
+}
+
+func TestLastWords(t *testing.T) {
+	const at = "2026-01-02T03:04:05Z before: "
+	for name, tt := range map[string]struct{ log, want string }{
+		"nothing":        {"", ""},
+		"silent":         {at + "a\nout of a\n" + at + "exit status 0\n" + at + "b\n" + at + "exit status 1\n", ""},
+		"the last alone": {at + "a\nout of a\n" + at + "exit status 0\n" + at + "b\nout of b\n" + at + "exit status 1\n", "out of b"},
+		"its end":        {at + "a\n1\n2\n3\n4\n" + at + "exit status 1\n", "2\n3\n4"},
+		"not started":    {at + "a\n" + at + "exec: a: not found\n", "exec: a: not found"},
+		"killed":         {at + "a\nhalf a wo", "half a wo"},
+	} {
+		if got := lastWords(tt.log); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// What a job file says of what follows holds after the programs of
+// doppel.postrun=, unless the command line says something else.
+func TestThen(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "then")
+	if err := os.WriteFile(file, []byte("reboot\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		config cmdline.Config
+		file   string
+		want   string
+	}{
+		"as the file says":     {cmdline.Config{Job: "boot:a.json"}, file, "reboot"},
+		"the line says":        {cmdline.Config{Job: "boot:a.json", Then: "menu"}, file, "menu"},
+		"a file without it":    {cmdline.Config{Job: "boot:a.json"}, file + "-none", ""},
+		"no job file was run":  {cmdline.Config{Run: []string{"verify", "x"}}, file, ""},
+		"the line, no file":    {cmdline.Config{Then: "poweroff"}, file + "-none", "poweroff"},
+		"nobody says anything": {cmdline.Config{}, file + "-none", ""},
+	} {
+		if got := (&machine{config: tt.config}).then(tt.file); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+	good := syscall.WaitStatus(0)
+	for name, tt := range map[string]struct {
+		config cmdline.Config
+		shell  bool
+	}{
+		"after a program behind the job":  {cmdline.Config{Run: []string{"verify", "x"}, Postrun: [][]string{{"a"}}}, true},
+		"after programs without a job":    {cmdline.Config{Prerun: [][]string{{"a"}}}, true},
+		"before the job: the menu did it": {cmdline.Config{Run: []string{"verify", "x"}, Prerun: [][]string{{"a"}}}, false},
+		"a place alone is no work":        {cmdline.Config{Images: "LABEL=X"}, false},
+	} {
+		tt.config.Then = cmdline.ThenShell
+		m := &machine{log: newLog(), config: tt.config}
+		next, argv := m.unattended(), []string(nil)
+		argv = next(nil, func(string) {})
+		for range steps(tt.config) {
+			argv = next(&good, func(string) {})
+		}
+		if slices.Contains(argv, "keep") {
+			argv = next(&good, func(string) {})
+		}
+		if slices.Equal(argv, shell()) != tt.shell {
+			t.Errorf("%s: then %q", name, argv)
+		}
 	}
 }
 

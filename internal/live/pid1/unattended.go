@@ -3,7 +3,6 @@ package pid1
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,8 +24,10 @@ const (
 
 // step is one program of an unattended start.
 type step struct {
-	argv []string
-	what string // for the message when it ends badly
+	argv  []string
+	shown []string // the program that is meant, where another one runs it
+	what  string   // for the message when it ends badly
+	job   bool     // the menu runs it, and says itself how it ended
 }
 
 // steps are the programs that the command line asks for, in order. Hooks are
@@ -37,14 +38,17 @@ func steps(c cmdline.Config) []step {
 	if c.Job != "" {
 		run = []string{"run", c.Job}
 	}
+	add := func(when, what string, argv []string) {
+		out = append(out, step{argv: hook(when, run, argv), shown: argv, what: what})
+	}
 	if c.Images != "" {
-		out = append(out, step{placeCommand(c), "the place of the images"})
+		add("before", "the place of the images", placeCommand(c))
 	}
 	if len(c.Preload) > 0 {
-		out = append(out, step{append([]string{"preload"}, c.Preload...), "what was to be unpacked before the job"})
+		add("before", "what was to be unpacked before the job", append([]string{"preload"}, c.Preload...))
 	}
 	for _, argv := range c.Prerun {
-		out = append(out, step{hook("before", run, argv), "a command before the job"})
+		add("before", "a command before the job", argv)
 	}
 	if len(run) > 0 {
 		argv := []string{"menu", "--run", cmdline.Quote(run)}
@@ -54,21 +58,28 @@ func steps(c cmdline.Config) []step {
 		case c.Then != "":
 			argv = append(argv, "--then", c.Then)
 		}
-		out = append(out, step{argv, "the job"})
+		out = append(out, step{argv, argv, "the job", true})
 	}
 	for _, argv := range c.Postrun {
-		out = append(out, step{hook("after", run, argv), "a command after the job"})
+		add("after", "a command after the job", argv)
 	}
 	return out
 }
 
-// hook runs a program of the administrator's.
+// hook runs a program so that what it says is on the screen and in hookLog.
 func hook(when string, job, argv []string) []string {
-	return append([]string{"hook", "--when", when, "--job", cmdline.Quote(job), "--"}, argv...)
+	out := []string{"hook", "--when", when}
+	if len(job) > 0 {
+		out = append(out, "--job", cmdline.Quote(job))
+	}
+	return append(append(out, "--"), argv...)
 }
 
-// keepLog puts what the hooks said beside the images and on the stick.
-func keepLog() []string { return []string{"doppel", "logs", "keep", logFolder + "/unattended.log"} }
+// hookLog is the log of the programs before and after a job.
+const hookLog = logFolder + "/unattended.log"
+
+// keepLog puts what those said beside the images and on the stick.
+func keepLog() []string { return []string{"doppel", "logs", "keep", hookLog} }
 
 // unattended is the script for the primary console, or nil. A step that ends
 // badly ends the script: the machine stays on, with the menu.
@@ -92,31 +103,72 @@ func (m *machine) unattended() script {
 		case at < 0:
 			m.await()
 		case last == nil || !last.Exited() || last.ExitStatus() != 0:
-			text := fmt.Sprintf("%s did not end well (%s): %s\nNothing more is run and the machine stays on. Logs are in %s.",
-				todo[at].what, ended(last), strings.Join(todo[at].argv, " "), logFolder)
-			say(text)
-			if !slices.Contains(todo[at].argv, "--run") { // the menu has said it better
-				m.outcome("failed: " + text)
-			}
 			over, failed = true, true
-			if hooks {
+			m.failed(todo[at], last, say)
+			if hooks || !todo[at].job {
 				return keepLog()
 			}
 			return nil
 		}
 		if at++; at < len(todo) {
-			m.log.printf("run: %s", cmdline.Quote(todo[at].argv))
-			m.outcome("running: " + cmdline.Quote(todo[at].argv))
+			m.log.printf("run: %s", cmdline.Quote(todo[at].shown))
+			m.outcome("running: " + cmdline.Quote(todo[at].shown))
 			return todo[at].argv
 		}
-		if at > 0 && !slices.Contains(todo[at-1].argv, "--run") {
-			m.outcome("done: " + cmdline.Quote(todo[at-1].argv))
+		if at > 0 && !todo[at-1].job {
+			m.outcome("done: " + cmdline.Quote(todo[at-1].shown))
 		}
 		if over = true; hooks {
 			return keepLog()
 		}
 		return m.afterwards(say)
 	}
+}
+
+// failed says that a step ended badly, and why, where the menu does not do it.
+func (m *machine) failed(s step, last *syscall.WaitStatus, say func(string)) {
+	text := fmt.Sprintf("%s did not end well (%s): %s", s.what, ended(last), cmdline.Quote(s.shown))
+	if !s.job {
+		if log, err := os.ReadFile(m.said); err == nil {
+			text = strings.TrimSpace(text + "\n" + lastWords(string(log)))
+		}
+	}
+	text += "\nNothing more is run and the machine stays on. Logs are in " + logFolder + "."
+	say(text)
+	if s.job {
+		return
+	}
+	m.outcome("failed: " + text)
+	if f, err := os.OpenFile(m.said, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err == nil {
+		fmt.Fprintf(f, "%s failed: %s\n", time.Now().UTC().Format(time.RFC3339), remote.Scrub(text, m.config.Secrets...))
+		f.Close()
+	}
+}
+
+// lastWords gives the last lines that the last program in a log of hooks said,
+// or why it could not be started. Lines of the command hook itself begin with a
+// time: one when a program begins, one when it ends.
+func lastWords(log string) string {
+	const most = 3
+	var said []string
+	runs := false
+	for line := range strings.Lines(log) {
+		line = strings.TrimRight(line, "\r\n")
+		when, rest, _ := strings.Cut(line, " ")
+		if _, err := time.Parse(time.RFC3339, when); err != nil {
+			said = append(said, line)
+			continue
+		}
+		_, note, _ := strings.Cut(rest, ": ")
+		switch {
+		case !runs:
+			said = nil
+		case !strings.HasPrefix(note, "exit status "):
+			said = append(said, note)
+		}
+		runs = !runs
+	}
+	return strings.Join(said[max(0, len(said)-most):], "\n")
 }
 
 // await lets the devices and the network settle that a job may need.
@@ -137,7 +189,8 @@ func (m *machine) await() {
 // outcome leaves how the unattended start stands where the menus of other
 // consoles, and of those who come by ssh, find it.
 func (m *machine) outcome(text string) {
-	if err := os.WriteFile(outcomeFile, []byte(remote.Scrub(text, m.config.Secrets...)+"\n"), 0o644); err != nil {
+	text = strings.ReplaceAll(remote.Scrub(text, m.config.Secrets...), "\n", " ")
+	if err := os.WriteFile(outcomeFile, []byte(text+"\n"), 0o644); err != nil {
 		m.log.printf("%v", err)
 	}
 }
@@ -151,22 +204,41 @@ func once(argv []string) script {
 	}
 }
 
-// afterwards does what doppel.then says after the commands that follow a job.
+// thenFile is where the menu leaves what a job file says of what follows, when
+// programs come before that.
+const thenFile = stateFolder + "/then"
+
+// then is what follows: as the command line says, else as the job file does.
+func (m *machine) then(file string) string {
+	if m.config.Then != "" || m.config.Job == "" {
+		return m.config.Then
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// afterwards does what follows, once the programs after a job, or those without
+// one, have run. Without such programs the menu did it.
 func (m *machine) afterwards(say func(string)) []string {
-	if len(m.config.Postrun) == 0 {
+	c := m.config
+	if len(c.Postrun) == 0 && (len(c.Prerun) == 0 || c.Job != "" || len(c.Run) > 0) {
 		return nil
 	}
-	switch m.config.Then {
-	case cmdline.ThenPowerOff, cmdline.ThenReboot:
-		action := power.Off
-		if m.config.Then == cmdline.ThenReboot {
-			action = power.Restart
-		}
-		if err := power.Ask(action); err != nil {
-			say(err.Error())
-		}
+	action := power.Off
+	switch m.then(thenFile) {
 	case cmdline.ThenShell:
 		return shell()
+	case cmdline.ThenReboot:
+		action = power.Restart
+	case cmdline.ThenPowerOff:
+	default:
+		return nil
+	}
+	if err := power.Ask(action); err != nil {
+		say(err.Error())
 	}
 	return nil
 }
