@@ -209,28 +209,37 @@ debian_go() {
 # runs as a program, for tests. It is that of Debian 12 everywhere: its libc is
 # old enough for all, and the one of Debian 13 dies at once on processors with
 # AMX, whose registers do not fit what it keeps of them.
-user_mode_linux() {
-	uml=$cache/uml uml_suite=bookworm
-	[ ! -x "$uml/tree/usr/bin/linux.uml" ] || [ "$(cat "$uml/suite" 2>/dev/null)" != $uml_suite ] || return 0
+user_mode_linux() { unpack_for_tests uml usr/bin/linux.uml user-mode-linux; }
+
+# time_server does so with chrony, which would take the place of the service that
+# sets this machine's clock if it were installed.
+time_server() { unpack_for_tests chrony usr/sbin/chronyd chrony libcap2 libedit2 libbsd0 libmd0; }
+
+# unpack_for_tests NAME FILE PACKAGE...: the packages of Debian 12, unpacked below
+# $cache/NAME/tree, where FILE is one of theirs.
+unpack_for_tests() {
+	own=$cache/$1 file=$2 test_suite=bookworm
+	shift 2
+	[ ! -x "$own/tree/$file" ] || [ "$(cat "$own/suite" 2>/dev/null)" != $test_suite ] || return 0
 	[ -z "$offline" ] || return 0
-	mkdir -p "$uml"
-	rm -f "$uml"/*.deb
+	mkdir -p "$own"
+	rm -f "$own"/*.deb
 	if ! (
-		cache=$uml suite=$uml_suite
+		cache=$cache/uml suite=$test_suite
 		apt_root
 		lists
-		cd "$uml"
-		APT_CONFIG=$apt/apt.conf apt-get -qq download user-mode-linux >&2
+		cd "$own"
+		APT_CONFIG=$apt/apt.conf apt-get -qq download "$@" >&2
 	); then
-		say "no user-mode-linux: tests that need it will be skipped"
+		say "no $1: tests that need it will be skipped"
 		return 0
 	fi
-	rm -rf "$uml/new" "$uml/tree"
-	for deb in "$uml"/*.deb; do
-		dpkg-deb -x "$deb" "$uml/new"
+	rm -rf "$own/new" "$own/tree"
+	for deb in "$own"/*.deb; do
+		dpkg-deb -x "$deb" "$own/new"
 	done
-	mv "$uml/new" "$uml/tree"
-	echo $uml_suite >"$uml/suite"
+	mv "$own/new" "$own/tree"
+	echo $test_suite >"$own/suite"
 }
 
 verb=image mirror= offline= free= fuzz=
@@ -282,6 +291,7 @@ qemu) need $image_packages $qemu_packages ;;
 *)
 	need $image_packages $qemu_packages $test_packages
 	user_mode_linux
+	time_server
 	;;
 esac
 find_go

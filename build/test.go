@@ -101,6 +101,7 @@ func (b *builder) ready() ([]string, error) {
 //	DOPPEL_MIRROR        Debian mirror, for the sample system
 //	DOPPEL_UML           user-mode Linux, where it could be had
 //	DOPPEL_UML_MODULES   its modules: a directory with one below it per version
+//	DOPPEL_CHRONY        directory with chrony's packages, unpacked, where they could be had
 //	DOPPEL_CACHE         where tests may keep what is costly to make
 func (b *builder) environment(t *trees, ovmf string) []string {
 	env := []string{
@@ -119,6 +120,10 @@ func (b *builder) environment(t *trees, ovmf string) []string {
 		env = append(env,
 			"DOPPEL_UML="+filepath.Join(uml, "usr/bin/linux.uml"),
 			"DOPPEL_UML_MODULES="+filepath.Join(uml, "usr/lib/uml/modules"))
+	}
+	chrony := filepath.Join(b.cache, "chrony", "tree")
+	if _, err := os.Stat(filepath.Join(chrony, "usr/sbin/chronyd")); err == nil {
+		env = append(env, "DOPPEL_CHRONY="+chrony)
 	}
 	return env
 }

@@ -111,9 +111,9 @@ func read(b, cookie []byte) (received, transmitted time.Time, err error) {
 	switch {
 	case mode != 4:
 		return received, transmitted, fmt.Errorf("mode %d is no server's", mode)
-	case stratum == 0: // its reason is in four letters
+	case stratum == 0 && b[12] >= 'A' && b[12] <= 'Z': // its reason is in four letters
 		return received, transmitted, fmt.Errorf("the server sends us away (%q)", b[12:16])
-	case stratum > 15 || leap == 3:
+	case stratum == 0 || stratum > 15 || leap == 3: // 16 is sent as 0 (RFC 5905, 7.3)
 		return received, transmitted, errors.New("the server does not know the time itself")
 	}
 	received, transmitted = timestamp(b[32:]), timestamp(b[40:])
