@@ -59,6 +59,7 @@ type Config struct {
 	NIC      bool        // virtio on QEMU's user network
 	Forward  map[int]int // TCP ports of 127.0.0.1 that lead to ports of the machine, with NIC
 	Tap      string      // name of a tap interface: virtio on that, in place of NIC
+	Cables   []*Cable    // more virtio cards, behind the one of NIC or Tap
 	NetBoot  NetBoot
 	OVMF     string // directory of the OVMF files
 	Display  bool   // a window, with the serial line left on a socket
@@ -99,7 +100,11 @@ func (c Config) args(dir string) ([]string, error) {
 	if c.USBKeyboard {
 		args = append(args, "-machine", "i8042=off", "-device", "usb-kbd,bus=usb.0")
 	}
-	return append(args, c.network()...), nil
+	args = append(args, c.network()...)
+	for _, cable := range c.Cables {
+		args = append(args, cable.args()...)
+	}
+	return args, nil
 }
 
 func (c Config) network() []string {

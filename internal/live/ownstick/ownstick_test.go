@@ -195,17 +195,20 @@ func ext4(t *testing.T, label string) []byte {
 	return data[:16<<20] // all that a reader of its head needs
 }
 
-func TestGrow(t *testing.T) {
+// growCase is a machine and what becomes of its disks.
+type growCase struct {
+	disks   func(l *lab)
+	insist  bool
+	changed string // the disk that is another afterwards; "" none
+	want    Outcome
+	text    string // in the outcome's
+	err     string
+	used    string // what is to be the place
+}
+
+func growCases() map[string]growCase {
 	mine := func(l *lab) { l.disk("sda", imageOf(l.t, running, true)) }
-	for name, tt := range map[string]struct {
-		disks   func(l *lab)
-		insist  bool
-		changed string // the disk that may be another afterwards; "" none
-		want    Outcome
-		text    string // in the outcome's
-		err     string
-		used    string
-	}{
+	return map[string]growCase{
 		"first start":    {disks: mine, changed: "sda", want: Outcome{Disk: "sda", Partition: "sda3", Made: true, Changed: true, Mounted: true}, used: "/dev/sda3"},
 		"no medium here": {disks: func(l *lab) {}},
 		"the plain image": {disks: func(l *lab) {
@@ -258,7 +261,11 @@ func TestGrow(t *testing.T) {
 			mine(l)
 			os.Remove(filepath.Join(l.root, "sys/devices/usb1/sda/sda3/partition"))
 		}, changed: "sda", want: Outcome{Disk: "sda", Made: true, Changed: true}, text: "does not see"},
-	} {
+	}
+}
+
+func TestGrow(t *testing.T) {
+	for name, tt := range growCases() {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			tt.disks(l)

@@ -94,6 +94,11 @@ func TestStick(t *testing.T) {
 	c.seeWithin(4*time.Minute, "Stick: (Done|Failed)")
 	c.see("Stick: Done")
 	c.toMain()
+	c.choose("Shell")
+	c.see(`doppel:.*#`)
+	c.key("doppel logs; doppel logs show $(doppel logs) | tail -n 1\r") // it was kept, on exFAT
+	c.see(`\d{8}-\d{6}-usb\.log\s+The command ended with status 0`)
+	c.leaveShell()
 	c.powerOff()
 	if again := judgeStick(t, disk); again != first {
 		t.Errorf("the second start changed the identifier of the disk from %s to %s", first, again)

@@ -38,10 +38,23 @@ allow 127.0.0.1
 manual
 `
 
+// Missing says why there is no chrony here, "" where there is.
+func Missing() string {
+	for _, name := range []string{"sbin/chronyd", "bin/chronyc"} {
+		if out, err := command(name, "--version").CombinedOutput(); err != nil {
+			return fmt.Sprintf("needs chrony (./build.sh test unpacks it): %v: %s", err, out)
+		}
+	}
+	return ""
+}
+
 // Start starts a server, which ends with the test. Where there is no chrony the
 // test is skipped.
 func Start(t testing.TB, c Config) Server {
 	t.Helper()
+	if why := Missing(); why != "" {
+		t.Skip(why)
+	}
 	dir, err := os.MkdirTemp("", "chrony") // for a socket, whose path must be short
 	if err != nil {
 		t.Fatal(err)
@@ -58,12 +71,12 @@ func Start(t testing.TB, c Config) Server {
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	daemon := command(t, "sbin/chronyd", "-x", "-U", "-u", userName(), "-d", "-f", filepath.Join(dir, "conf"))
+	daemon := command("sbin/chronyd", "-x", "-U", "-u", userName(), "-d", "-f", filepath.Join(dir, "conf"))
 	var said limited
 	daemon.Stdout, daemon.Stderr = &said, &said
 	daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := daemon.Start(); err != nil {
-		t.Skip("chronyd does not start here: ", err)
+		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -87,7 +100,7 @@ func settime(t testing.TB, socket string, c Config, ended <-chan struct{}, said 
 		order = []string{"-h", socket, "tracking"}
 	}
 	for {
-		out, err := command(t, "bin/chronyc", order...).CombinedOutput()
+		out, err := command("bin/chronyc", order...).CombinedOutput()
 		if fast := regexp.MustCompile(`Clock was (\S+) seconds (fast|slow)`).FindSubmatch(out); fast != nil && err == nil {
 			seconds, err := strconv.ParseFloat(string(fast[1]), 64)
 			if err != nil {
@@ -100,7 +113,7 @@ func settime(t testing.TB, socket string, c Config, ended <-chan struct{}, said 
 		}
 		select {
 		case <-ended:
-			t.Skipf("chronyd does not work here: %s", said)
+			t.Fatalf("chronyd ended: %s", said)
 		case <-t.Context().Done():
 			t.Fatalf("chronyc: %v: %s", err, out)
 		case <-time.After(20 * time.Millisecond): // it makes its socket when it is ready; nothing announces that
@@ -111,15 +124,11 @@ func settime(t testing.TB, socket string, c Config, ended <-chan struct{}, said 
 // command is a program of chrony's: that of DOPPEL_CHRONY, a package unpacked
 // for tests, since it wants to be the only such service where it is installed;
 // else that of the machine.
-func command(t testing.TB, name string, args ...string) *exec.Cmd {
-	t.Helper()
+func command(name string, args ...string) *exec.Cmd {
 	path := filepath.Join("/usr", name)
 	tree := os.Getenv("DOPPEL_CHRONY")
 	if tree != "" {
 		path = filepath.Join(tree, "usr", name)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs chrony: run ./build.sh test, or install it")
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C")
