@@ -32,9 +32,9 @@ import (
 
 const (
 	folder    = "/opt"
-	maxFile   = 256 << 20 // bytes of an archive: it is in memory twice
-	maxUnpack = 512 << 20 // bytes of what is in it
-	patience  = time.Minute
+	maxFile   = 256 << 20   // bytes of an archive: it is in memory twice
+	maxUnpack = 512 << 20   // bytes of what is in it
+	arrival   = time.Minute // for a stick or disk, and for a server that does not answer yet
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
@@ -61,9 +61,13 @@ func load(text string, stderr io.Writer) error {
 	if ref.Open() {
 		fmt.Fprintf(stderr, "preload: %s comes by http: anybody on the way can change it; use https, or pin it with #sha256=\n", text)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	data, err := fetch.System{Files: place.Live().ReadFile}.Read(ctx, ref, maxFile)
+	ctx := context.Background()
+	if !ref.NeedsNetwork() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, arrival)
+		defer cancel()
+	}
+	data, err := fetch.System{Files: place.Live().ReadFile, Patience: arrival}.Read(ctx, ref, maxFile)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path"
@@ -94,6 +95,9 @@ type System struct {
 	// UUID=ID:PATH; nil where there are no such places.
 	Files  func(ctx context.Context, name string, limit int64) ([]byte, error)
 	Client *http.Client // nil: one that keeps to https once it began with it
+	// Patience is how long a server is asked again that does not answer or is
+	// busy: at night many machines start at once. 0 is not at all.
+	Patience time.Duration
 }
 
 // Read gives the content of a file of at most limit bytes.
@@ -111,7 +115,7 @@ func (s System) Read(ctx context.Context, r Reference, limit int64) ([]byte, err
 func (s System) read(ctx context.Context, r Reference, limit int64) ([]byte, error) {
 	switch {
 	case r.URL != "":
-		return s.download(ctx, r.URL, limit)
+		return s.patiently(ctx, r.URL, limit)
 	case r.Place == "":
 		f, err := os.Open(r.Path)
 		if err != nil {
@@ -145,6 +149,47 @@ func readAll(name string, from io.Reader, limit int64) ([]byte, error) {
 	return data, err
 }
 
+// pause is how long a server is left alone before it is asked again.
+const pause = 2 * time.Second
+
+// patiently gets a file, from a server that may be on its way.
+func (s System) patiently(ctx context.Context, url string, limit int64) ([]byte, error) {
+	for began := time.Now(); ; {
+		data, err := s.download(ctx, url, limit)
+		if err == nil || !passing(err) || time.Since(began)+pause > s.Patience {
+			return data, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// passing tells whether an error may go away by itself: no way to the server
+// yet, nobody there, an answer that was cut or that says "later".
+func passing(err error) bool {
+	var op *net.OpError
+	var name *net.DNSError
+	var status *statusError
+	switch {
+	case errors.As(err, &status):
+		return status.code >= 500 || status.code == http.StatusTooManyRequests
+	case errors.As(err, &op) && op.Op == "remote error": // of TLS
+		return false
+	}
+	return errors.As(err, &op) || errors.As(err, &name) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// statusError is an answer that is no file.
+type statusError struct {
+	url, status string
+	code        int
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("%s: the server says %s", e.url, e.status) }
+
 // download gets a file.
 func (s System) download(ctx context.Context, url string, limit int64) ([]byte, error) {
 	client := s.Client
@@ -161,7 +206,7 @@ func (s System) download(ctx context.Context, url string, limit int64) ([]byte, 
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: the server says %s", request.URL.Redacted(), answer.Status)
+		return nil, &statusError{request.URL.Redacted(), answer.Status, answer.StatusCode}
 	}
 	return readAll(path.Base(request.URL.Path), answer.Body, limit)
 }

@@ -3,15 +3,22 @@ package fetch
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -93,6 +100,62 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := read(filepath.Join(t.TempDir(), "x")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// answers is a server of so many answers, the last again and again.
+type answers struct {
+	list  []func() (*http.Response, error)
+	asked int
+}
+
+// RoundTrip implements http.RoundTripper.
+func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.asked++
+	answer, err := a.list[min(a.asked, len(a.list))-1]()
+	if answer != nil {
+		answer.Request = r
+	}
+	return answer, err
+}
+
+// A server that is not there yet, or busy, is asked again for a while; one that
+// says no is not.
+func TestPatience(t *testing.T) {
+	says := func(code int, body io.Reader) func() (*http.Response, error) {
+		return func() (*http.Response, error) {
+			return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(body)}, nil
+		}
+	}
+	fails := func(err error) func() (*http.Response, error) {
+		return func() (*http.Response, error) { return nil, err }
+	}
+	good := func() (*http.Response, error) { return says(200, strings.NewReader("{}"))() }
+	refused := fails(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	cut := func() (*http.Response, error) {
+		return says(200, iotest.ErrReader(io.ErrUnexpectedEOF))()
+	}
+	for name, tt := range map[string]struct {
+		list  []func() (*http.Response, error)
+		asked int
+		ok    bool
+	}{
+		"at once":        {[]func() (*http.Response, error){good}, 1, true},
+		"no network":     {[]func() (*http.Response, error){fails(&net.DNSError{Name: "server"}), refused, good}, 3, true},
+		"busy":           {[]func() (*http.Response, error){says(503, http.NoBody), good}, 2, true},
+		"cut":            {[]func() (*http.Response, error){cut, good}, 2, true},
+		"not there":      {[]func() (*http.Response, error){says(404, http.NoBody)}, 1, false},
+		"not its own":    {[]func() (*http.Response, error){fails(x509.UnknownAuthorityError{})}, 1, false},
+		"never":         {[]func() (*http.Response, error){refused}, 16, false},
+		"never, it says": {[]func() (*http.Response, error){says(500, http.NoBody)}, 16, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &answers{list: tt.list}
+			data, err := System{Client: &http.Client{Transport: a}, Patience: 30 * time.Second}.Read(t.Context(), Reference{URL: "https://server/job.json"}, 10)
+			if (err == nil) != tt.ok || tt.ok && string(data) != "{}" || a.asked != tt.asked {
+				t.Errorf("%s: asked %d times, want %d: %q, %v", name, a.asked, tt.asked, data, err)
+			}
+		})
 	}
 }
 
