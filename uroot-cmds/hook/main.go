@@ -1,5 +1,5 @@
-// Command hook runs a program that doppel.prerun= or doppel.postrun= names, for
-// the first process:
+// Command hook runs a program that doppel.prerun= or doppel.postrun= names, and
+// what else comes before an unattended job, for the first process:
 //
 //	hook --when before|after [--job WORDS] -- PROGRAM [ARGUMENT]...
 //
