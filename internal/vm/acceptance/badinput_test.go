@@ -22,8 +22,9 @@ import (
 func TestBadInput(t *testing.T) {
 	l := openLab(t)
 	d := makeBadDisks(t)
-	c := start(t, vm.Config{Kernel: l.kernel, Initrd: l.initrd, Append: commandLine}, 10*time.Minute)
+	c := start(t, vm.Config{Kernel: l.kernel, Initrd: l.initrd, Append: commandLine + " doppel.prerun=no-such-program doppel.then=poweroff"}, 10*time.Minute)
 	c.seeWithin(4*time.Minute, menu)
+	c.says("The unattended job failed: a command before the job did not end well (exit status 127): no-such-program…not found…the machine stays on")
 	for _, story := range []struct {
 		name string
 		tell func(c *console, d *badDisks)
