@@ -111,9 +111,9 @@ func read(b, cookie []byte) (received, transmitted time.Time, err error) {
 	switch {
 	case mode != 4:
 		return received, transmitted, fmt.Errorf("mode %d is no server's", mode)
-	case stratum == 0 && b[12] >= 'A' && b[12] <= 'Z': // its reason is in four letters
+	case stratum == 0 && !lost(string(b[12:16])): // its reason is in four letters
 		return received, transmitted, fmt.Errorf("the server sends us away (%q)", b[12:16])
-	case stratum == 0 || stratum > 15 || leap == 3: // 16 is sent as 0 (RFC 5905, 7.3)
+	case stratum == 0 || stratum > 15 || leap == 3:
 		return received, transmitted, errors.New("the server does not know the time itself")
 	}
 	received, transmitted = timestamp(b[32:]), timestamp(b[40:])
@@ -122,6 +122,10 @@ func read(b, cookie []byte) (received, transmitted time.Time, err error) {
 	}
 	return received, transmitted, nil
 }
+
+// lost tells whether stratum 0 with this code is that of a server which has not
+// found the time yet: its stratum 16 is sent as 0 (RFC 5905, 7.3 and 7.4).
+func lost(code string) bool { return code == "\x00\x00\x00\x00" || code == "INIT" || code == "STEP" }
 
 // timestamp reads seconds since 1900 and their fractions, 32 bits each. Since
 // 2036 the seconds begin again at 0 (section 3).

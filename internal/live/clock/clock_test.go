@@ -77,6 +77,7 @@ func TestAskRefuses(t *testing.T) {
 		"not set":      {at(0, 0xe4), "does not know the time"},
 		"far away":     {at(1, 16), "does not know the time"},
 		"go away":      {func(b []byte) []byte { b[1] = 0; copy(b[12:], "RATE"); return b }, "RATE"},
+		"at its start": {func(b []byte) []byte { b[0], b[1] = 0xe4, 0; copy(b[12:], "INIT"); return b }, "does not know the time"},
 		"long ago":     {func(b []byte) []byte { put(b[32:], time.Unix(1e9, 0)); put(b[40:], time.Unix(1e9, 0)); return b }, "cannot be"},
 		"back in time": {func(b []byte) []byte { put(b[40:], time.Now().Add(-time.Hour)); return b }, "cannot be"},
 	} {
