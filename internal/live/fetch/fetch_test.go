@@ -146,7 +146,7 @@ func TestPatience(t *testing.T) {
 		"cut":            {[]func() (*http.Response, error){cut, good}, 2, true},
 		"not there":      {[]func() (*http.Response, error){says(404, http.NoBody)}, 1, false},
 		"not its own":    {[]func() (*http.Response, error){fails(x509.UnknownAuthorityError{})}, 1, false},
-		"never":         {[]func() (*http.Response, error){refused}, 16, false},
+		"never":          {[]func() (*http.Response, error){refused}, 16, false},
 		"never, it says": {[]func() (*http.Response, error){says(500, http.NoBody)}, 16, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
