@@ -248,16 +248,18 @@ func (c *console) choose(item string) {
 	began := time.Now()
 	defer func() { c.t.Logf("chose %q after %.1f s", item, time.Since(began).Seconds()) }()
 	expr := `(?m)(?:^|[^\w])([0-9a-z])[.)]? +(?:\[.\] +)?` + regexp.QuoteMeta(item)
-	for range 20 {
-		ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+	patience := 10 * time.Second
+	for range 30 {
+		ctx, cancel := context.WithTimeout(c.ctx, patience)
 		found, err := c.WaitScreen(ctx, expr)
 		cancel()
 		if err == nil {
 			c.key(found[1])
 			return
 		}
-		if strings.Contains(c.Screen(), menu) {
+		if strings.Contains(c.Screen(), "What would you like to do?") {
 			c.key("\x1b[B")
+			patience = 2 * time.Second
 		}
 	}
 	c.key(c.see(expr)[1])

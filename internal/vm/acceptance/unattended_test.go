@@ -243,7 +243,10 @@ func TestFailedJobAndSSH(t *testing.T) {
 	}
 	c.key("\r")
 	c.see("The unattended job failed")
-	c.powerOff()
+	s.says(0, "", "poweroff")
+	if err := c.WaitExit(c.ctx); err != nil {
+		c.fail(err)
+	}
 	for _, place := range []string{images, mount(t, stick, nightPlace, nightSize)} {
 		if log := keptLog(t, place, "run-bad"); !strings.Contains(log, "job bad failed at step 1") || strings.Contains(log, strings.Split(nas.Key, "\n")[1]) {
 			t.Errorf("the log in %s:\n%s", place, log)
