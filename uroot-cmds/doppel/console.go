@@ -166,6 +166,9 @@ func (c *console) ask(ctx context.Context, question string) (string, error) {
 func (c *console) askHidden(ctx context.Context, question string) (remote.Secret, error) {
 	fd := int(os.Stdin.Fd())
 	before, err := term.GetState(fd)
+	if err == nil {
+		err = ctx.Err() // the read below would hide what is typed, and stay behind
+	}
 	if err != nil {
 		return remote.Secret{}, err
 	}

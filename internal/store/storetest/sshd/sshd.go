@@ -1,7 +1,7 @@
 // Package sshd runs OpenSSH's server for tests: as a process of the test, on a
-// port of its own, with keys of its own. It can be killed with all that it
-// serves and started again. It changes nothing of the machine but the folder
-// that sshd wants to be there.
+// port of its own, with keys of its own and, on request, a password. It can be
+// killed with all that it serves and started again. It changes nothing of the
+// machine but the folder that sshd wants to be there.
 package sshd
 
 import (
@@ -37,7 +37,15 @@ type Server struct {
 	process *exec.Cmd
 	sftp    string
 	host    ssh.PublicKey
+	shadow  string // its own /etc/shadow, "" where passwords are those of the machine
 }
+
+// Password is what AllowPassword lets the user in with: letters and digits,
+// which every keyboard of a machine has in the same place.
+const Password = "geheim77"
+
+// passwordHash is the Password as crypt(5) keeps it.
+const passwordHash = "$6$doppel$iQTIgFuGntqe1dSNvxRSi05ubCTE8hHw9qLefFKfFR8IDe3cVqF/Fznmm31qf0mg/vTxmeTfNG2MySSwmQDIb1"
 
 // Start runs a server until the test ends. sftp are the arguments of
 // internal-sftp, such as -R for a server that only reads.
@@ -124,6 +132,32 @@ func (s *Server) KnownHost() string {
 	return fmt.Sprintf("[127.0.0.1]:%d %s", s.Port, ssh.MarshalAuthorizedKey(s.host))
 }
 
+// AllowPassword starts the server again so that Password lets the user in. Only
+// this server sees a password file that says so: the users of the machine keep
+// their passwords. It needs root.
+func (s *Server) AllowPassword() {
+	s.t.Helper()
+	if os.Geteuid() != 0 {
+		s.t.Skip("needs root: sshd gets a password file of its own")
+	}
+	if _, err := exec.LookPath("unshare"); err != nil {
+		s.t.Skip("needs unshare")
+	}
+	s.shadow = s.write("shadow", fmt.Sprintf("%s:%s:20000:0:99999:7:::\n", s.User, passwordHash))
+	s.Kill()
+	s.Run()
+}
+
+// command is the server with a configuration; in a namespace of its own where
+// it has a password file of its own.
+func (s *Server) command(config string) *exec.Cmd {
+	argv := []string{s.program, "-D", "-e", "-f", config}
+	if s.shadow != "" {
+		argv = append([]string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/shadow && exec "$@"`, s.shadow}, argv...)
+	}
+	return exec.Command(argv[0], argv[1:]...)
+}
+
 // Run starts the server, which must not be running.
 func (s *Server) Run() {
 	s.t.Helper()
@@ -146,7 +180,7 @@ Subsystem sftp %s
 	if exec.Command(s.program, "-t", "-f", config).Run() != nil {
 		s.write("config", text)
 	}
-	s.process = exec.Command(s.program, "-D", "-e", "-f", config)
+	s.process = s.command(config)
 	log, err := os.OpenFile(filepath.Join(s.folder, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		s.t.Fatal(err)
