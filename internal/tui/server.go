@@ -139,15 +139,15 @@ func (s *server) credentials(l remote.Location) (text []byte, secrets []remote.S
 	if s.scheme != remote.NFS {
 		add("password", s.password.value)
 	}
+	if key := s.hostKeys[l.Address()]; key != "" && (l.Scheme == remote.SFTP || l.Scheme == remote.HTTPS) {
+		c["host_key"] = key
+	}
 	switch s.scheme {
 	case remote.SMB:
 		if s.user.value == "" {
 			c["guest"] = true
 		}
 	case remote.SFTP:
-		if key := s.hostKeys[l.Address()]; key != "" {
-			c["host_key"] = key
-		}
 		if s.key.value != "" {
 			key, err := readSome(s.key.value, maxKey)
 			if err != nil {

@@ -194,6 +194,21 @@ func TestServerKey(t *testing.T) {
 	playLogged(t, r, with(form, move{"right server", "Yes"}, move{"cannot be used", "Continue"}, move{"SSH server", "<"}, move{"Where are", "<"})...)
 }
 
+// The certificate of a web server is agreed to as the key of an SSH server is,
+// and is warned of where it is another one; without encryption there is none.
+func TestServerCertificate(t *testing.T) {
+	n := English().Net
+	r := networked()
+	r.replies["place use"] = refused(`{"ok":false,"reason":"unknown-host-key","error":"new","fingerprint":"SHA256:abc"}`)
+	r.then["place use"] = []reply{refused(`{"ok":false,"reason":"other-host-key","error":"other","fingerprint":"SHA256:def","next":"agree to it"}`), {lines: []string{placeGood}}}
+	s, _ := playLogged(t, r, toPlaces, move{"Where are", "Web"}, move{"web server", "Server"}, move{"web server", "srv"}, move{"web server", "Use this"},
+		move{"right server", "Yes"}, move{"WARNING", "Continue"}, move{"web server", "Encrypted"}, move{"web server", "Use this"}, move{"Where are", "Continue"})
+	s.holds("srv:443", "SHA256:abc", "SHA256:def", n.NewCertificate.Intro, n.OtherCertificate.Intro, n.Nexts[remote.OtherKey])
+	if got := r.fedTo("place use"); !slices.Equal(got, []string{`{}`, `{"host_key":"SHA256:abc"}`, `{}`}) {
+		t.Errorf("standard input %q", got)
+	}
+}
+
 // Where no card is up the menu offers to bring one up, before it tries a server.
 func TestServerWithoutNetwork(t *testing.T) {
 	form := []move{toPlaces, {"Where are", "NFS"}, {"NFS server", "Use this"}, {"NFS server", "Server"}, {"NFS server", "srv"}, {"NFS server", "Use this"}}

@@ -92,7 +92,7 @@ func (m *Menu) tryServer(s *server, verb string) error {
 		case a.Reason == remote.NewKey && a.Fingerprint != "" && a.Fingerprint != s.hostKeys[l.Address()]:
 			err = m.agreeKey(s, l, a)
 		case a.Reason == remote.OtherKey:
-			err = back(m.tell(m.Text.Net.OtherKey.Title, m.Text.Net.OtherKey.Help, m.otherKey(l, a)))
+			err = m.otherKey(l, a)
 		case a.Reason == remote.Denied && s.scheme != remote.NFS:
 			err = m.askLogin(s, l, a)
 		default:
@@ -179,8 +179,12 @@ func (m *Menu) askLogin(s *server, l remote.Location, a placeAnswer) error {
 // agreeKey shows the key of a server that nobody has agreed to yet.
 func (m *Menu) agreeKey(s *server, l remote.Location, a placeAnswer) error {
 	n := &m.Text.Net
-	chosen, err := m.choose(Page{Title: n.NewKey.Title, Help: n.NewKey.Help, Items: []Item{{Cells: []string{n.KeyNo}}, {Cells: []string{n.KeyYes}}},
-		Body: append(m.keyLines(l, a), Line{}, Line{Text: n.NewKey.Intro})})
+	text := n.NewKey
+	if l.Scheme == remote.HTTPS {
+		text = n.NewCertificate
+	}
+	chosen, err := m.choose(Page{Title: text.Title, Help: text.Help, Items: []Item{{Cells: []string{n.KeyNo}}, {Cells: []string{n.KeyYes}}},
+		Body: append(m.keyLines(l, a), Line{}, Line{Text: text.Intro})})
 	if err == nil && chosen != 1 {
 		return ErrBack
 	}
@@ -201,8 +205,15 @@ func (m *Menu) keyLines(l remote.Location, a placeAnswer) []Line {
 	return append(out, Line{Tone: Strong, Cells: []string{n.Fingerprint, a.Fingerprint}})
 }
 
-func (m *Menu) otherKey(l remote.Location, a placeAnswer) []Line {
+// otherKey warns of a server that shows another key than the one agreed to. It
+// gives ErrBack when that was read.
+func (m *Menu) otherKey(l remote.Location, a placeAnswer) error {
 	n := &m.Text.Net
-	body := append([]Line{{Tone: Bad, Text: n.OtherKey.Intro}, {}}, m.keyLines(l, a)...)
-	return append(body, Line{}, Line{Text: fmt.Sprintf(m.Text.Next, or(a.Next, n.Nexts[remote.OtherKey]))})
+	text := n.OtherKey
+	if l.Scheme == remote.HTTPS {
+		text = n.OtherCertificate
+	}
+	body := append([]Line{{Tone: Bad, Text: text.Intro}, {}}, m.keyLines(l, a)...)
+	body = append(body, Line{}, Line{Text: fmt.Sprintf(m.Text.Next, n.Nexts[remote.OtherKey])})
+	return back(m.tell(text.Title, text.Help, body))
 }

@@ -60,6 +60,7 @@ type NetText struct {
 	ItemNFS, ItemSMB, ItemSFTP, ItemHTTP, ItemURL       string
 	Forms                                               map[string]PageText
 	URL, Denied, NewKey, OtherKey                       PageText
+	NewCertificate, OtherCertificate                    PageText // of a web server
 	URLPrompt                                           string
 	UseIt, UseItNote, TestIt, TestItNote                string
 	Host, HostNote, NoHost, Folder, Share               string
@@ -145,6 +146,8 @@ func (t *Text) englishReasons() {
 	n.Denied = PageText{"The server does not let you in", "", "User or password are wrong, or this user may not come in from here. Look at capital letters and at the keyboard: y and z may have changed places. An NFS server goes by the address of the machine."}
 	n.NewKey = PageText{"Is this the right server?", "This server has not been seen before. Compare the fingerprint with the server's own: there, ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub shows it. If it is another one, somebody may be in between.", "Each SSH server has a key that tells it from all others. When you agree, this key alone is accepted for this place from then on, until the machine is switched off."}
 	n.OtherKey = PageText{"WARNING: not the server it was", "The server shows another key than the one that was agreed to. Somebody may be between you and the server and read all that is sent, or the server was set up anew. It is not used, and no password was sent.", "A server keeps its key, even over updates. When somebody who looks after it has told you that the key was changed on purpose, restart this system: it forgets the old key then."}
+	n.NewCertificate = PageText{n.NewKey.Title, "Nobody that this system knows has signed the certificate of this server, or the clock of this machine is wrong. Compare the fingerprint with the server's own, which who looks after it can tell. If it is another one, somebody may be in between.", "A web server that encrypts shows a certificate. When you agree, this one alone is accepted for this place from then on, until the machine is switched off."}
+	n.OtherCertificate = PageText{n.OtherKey.Title, "The server shows another certificate than the one that was agreed to. Somebody may be between you and the server and read all that is sent, or the certificate was made anew. It is not used, and no password was sent.", "When somebody who looks after the server has told you that it has a new certificate, restart this system: it forgets the old one then."}
 	n.KeyNo, n.KeyYes = "No, go back", "Yes, this is the right one"
 	n.KeyType, n.Fingerprint = "Kind of key", "Fingerprint"
 }

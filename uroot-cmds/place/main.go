@@ -57,8 +57,9 @@ up: by DHCP, unless it is up or ip= on the kernel command line says how.
                       that is still on its way
   --json              print JSON. A failure has "error", "next" and "reason":
                       bad-name, no-route, unknown-name, refused, denied,
-                      no-folder, unknown-host-key, other-host-key, broken. What
-                      is used but cannot be saved to has read-only or full.
+                      no-folder, unknown-host-key, other-host-key, broken; the
+                      two of keys have "fingerprint", of SSH also "key_type".
+                      What is used but cannot be saved to has read-only or full.
 
 Exit status: 0 done, 1 failed, 2 usage.
 `
@@ -131,7 +132,8 @@ type answer struct {
 	Reason      remote.Reason `json:"reason,omitempty"`
 	Error       string        `json:"error"`
 	Next        string        `json:"next"`
-	Fingerprint string        `json:"fingerprint,omitempty"` // of a host key that nobody has agreed to
+	Fingerprint string        `json:"fingerprint,omitempty"` // of a host key or certificate that nobody has agreed to
+	KeyType     string        `json:"key_type,omitempty"`    // of a host key
 }
 
 func (c command) print(v any) { _ = json.NewEncoder(c.out).Encode(v) }
@@ -246,7 +248,7 @@ func (c command) failed(spec string, err error) int {
 	case errors.As(err, &e):
 		a.Next = e.Next
 	case errors.As(err, &r):
-		a.Reason, a.Next, a.Fingerprint = r.Reason, r.Next, r.Fingerprint
+		a.Reason, a.Next, a.Fingerprint, a.KeyType = r.Reason, r.Next, r.Fingerprint, r.KeyType
 	}
 	if c.json {
 		c.print(a)

@@ -25,6 +25,7 @@ type Error struct {
 	What        string
 	Next        string // a sentence
 	Fingerprint string // NewKey, OtherKey: what the server showed, "SHA256:…"
+	KeyType     string // of that, "ssh-ed25519"; "" is a certificate
 	Err         error  // what lies behind it, or nil
 }
 

@@ -78,7 +78,7 @@ func explain(err error, host, user string) *remote.Error {
 }
 
 func explainKey(e *keyError, host string) *remote.Error {
-	out := &remote.Error{Reason: e.reason, Fingerprint: e.key.Fingerprint,
+	out := &remote.Error{Reason: e.reason, Fingerprint: e.key.Fingerprint, KeyType: e.key.Kind,
 		What: fmt.Sprintf("%s: %s (%s %s)", host, e.why, e.key.Kind, e.key.Fingerprint)}
 	if e.reason == remote.NewKey {
 		out.Next = fmt.Sprintf("Compare it with what ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub says at the server, then name it: ?host_key=%s behind the URL, or host_key in the credentials.", e.key.Fingerprint)
