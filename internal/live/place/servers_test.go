@@ -24,6 +24,8 @@ import (
 //	/mnt/squashed exported with root as nobody, who may not write there
 //	/mnt/closed   exported to another machine only
 //	/mnt/full     ext4 without room, on ubda
+//
+// ubdb, 64 MiB, is empty.
 const (
 	password = `p,ä ss"w%40rd=` // of backup, in SMB
 	// plainPassword is that of games. Kernels before 6.5 forget the character
@@ -33,20 +35,21 @@ const (
 )
 
 var serverModules = []string{"nls_utf8", "cmac", "sha512_generic", "hmac", "md4", "arc4", "ccm", "gcm", "ctr", "ghash-generic", "ecb", "des_generic",
-	"sunrpc", "lockd", "nfs", "nfsv3", "nfsv4", "nfsd", "cifs"}
+	"sunrpc", "lockd", "nfs", "nfsv3", "nfsv4", "nfsd", "cifs", "dummy numdummies=0"}
 
-func servers(t *testing.T, body func(t *testing.T, stopSMB func())) {
-	disk := ""
-	if !lab.Inside() {
-		disk = filepath.Join(t.TempDir(), "disk")
-		if err := os.WriteFile(disk, nil, 0o600); err != nil {
-			t.Fatal(err)
+// servers runs body beside them, with more commands of ours.
+func servers(t *testing.T, body func(t *testing.T, stopSMB func()), more ...string) {
+	var disks []string
+	for _, size := range []int64{8 << 20, 64 << 20} {
+		if lab.Inside() {
+			break
 		}
-		if err := os.Truncate(disk, 8<<20); err != nil {
-			t.Fatal(err)
-		}
+		disk := filepath.Join(t.TempDir(), "disk")
+		must(t, os.WriteFile(disk, nil, 0o600))
+		must(t, os.Truncate(disk, size))
+		disks = append(disks, disk)
 	}
-	lab.Run(t, lab.Config{Modules: serverModules, Disks: []string{disk}, Memory: 768, Commands: []string{"uroot-cmds/doppel", "uroot-cmds/place"},
+	lab.Run(t, lab.Config{Modules: serverModules, Disks: disks, Memory: 768, Commands: append([]string{"uroot-cmds/doppel", "uroot-cmds/place"}, more...),
 		Needs: []string{"rpcbind", "rpc.mountd", "rpc.nfsd", "exportfs", "smbd", "smbpasswd", "mke2fs"}}, func(t *testing.T) {
 		folders(t)
 		newRoot(t)

@@ -69,15 +69,14 @@ func mounts(share string) error {
 		{"proc", "/proc", ""},
 		{"sysfs", "/sys", ""},
 		{"devtmpfs", "/dev", ""},
+		{"devpts", "/dev/pts", "mode=620,ptmxmode=666"},
 		{"tmpfs", "/run", ""},
 		{"tmpfs", "/mnt", ""},
 		{"tmpfs", "/var", ""},
 		{"hostfs", "/run/share", share},
 	} {
-		if strings.HasPrefix(m.point, "/run/") {
-			if err := os.MkdirAll(m.point, 0o755); err != nil {
-				return err
-			}
+		if err := os.MkdirAll(m.point, 0o755); err != nil {
+			return err
 		}
 		if err := unix.Mount("none", m.point, m.fs, 0, m.data); err != nil && !errors.Is(err, unix.EBUSY) {
 			return fmt.Errorf("mount %s: %w", m.point, err)
