@@ -178,7 +178,7 @@ func TestJobsThatFail(t *testing.T) {
 func TestStop(t *testing.T) {
 	r := machine()
 	s := play(t, r, move{"What would", "Check"}, move{"which image", "lab"}, move{"Checking lab", "stop"}, move{"Check: Failed", "Continue"})
-	s.holds("You stopped the job.")
+	s.holds("You stopped the job")
 }
 
 func TestCheck(t *testing.T) {

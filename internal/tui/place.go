@@ -48,7 +48,7 @@ func (m *Menu) choosePlace() ([]place, int, error) {
 	page := Page{Title: t.Place.Title, Body: paragraph(t.Place.Intro), Help: t.Place.Help, Head: t.HeadPlaces}
 	for i, p := range list.Places {
 		it := Item{Note: m.placeNote(p),
-			Cells: []string{or(p.Path, p.Spec), or(p.FileSystem, "?"), p.Label, size(p.Size), free(p.Free), p.Model}}
+			Cells: []string{or(p.Path, p.Spec), or(p.FileSystem, "?"), p.Label, extent(p.Size), free(p.Free), p.Model}}
 		if p.Problem != "" {
 			it.Tone = Dim
 		}
@@ -90,6 +90,14 @@ func (m *Menu) placeNotes() []Line {
 	return []Line{{Tone: Warn, Text: m.PlaceNote()}}
 }
 
+// extent is how large a place is, "" where nobody knows, as of a server.
+func extent(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return size(n)
+}
+
 // free is the room of a place, "" while it is not known.
 func free(n int64) string {
 	if n < 0 {
@@ -122,6 +130,9 @@ func (m *Menu) use(p *place) error {
 	t := m.Text
 	if p.Problem != "" {
 		return back(m.tell(t.PlaceFailed, t.Place.Help, []Line{{Tone: Bad, Text: p.Problem}}))
+	}
+	if p.Current && remote.Is(p.Spec) { // its credentials are not known here
+		return m.using(p, placeAnswer{OK: true, Path: p.Path, Free: p.Free, ReadOnly: p.ReadOnly})
 	}
 	var a placeAnswer
 	if err := m.ask(&a, "place", "use", p.Spec, "--json"); err != nil {

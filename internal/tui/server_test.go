@@ -299,3 +299,13 @@ func TestServerKeyFile(t *testing.T) {
 	s.holds("The key file cannot be read")
 	s.keeps(r, log, secret, "keykey")
 }
+
+// The server that is the place for images already is chosen again without its
+// credentials, which the menu does not keep.
+func TestServerInUse(t *testing.T) {
+	r := networked()
+	r.replies["place list"] = reply{lines: []string{`{"places":[{"spec":"sftp://anna@srv/i","path":"sftp://anna@srv/i","file_system":"sftp","free":-1,"current":true}]}`}}
+	s := play(t, r, toPlaces, move{"Where are", "sftp"}, move{"Where are", "Continue"})
+	r.want(t)
+	s.holds("Images are kept on sftp://anna@srv/i now.", "sftp://anna@srv/i | sftp |  |  |  | ")
+}

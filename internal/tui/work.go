@@ -261,7 +261,7 @@ func (m *Menu) verdict(v verb, o *job.Outcome) []Line {
 	case o.Err != nil:
 		text = fmt.Sprintf(t.NoStart, o.Err)
 	case o.Stopped:
-		text, next = strings.TrimSpace(t.Stopped+" "+text), or(next, t.StoppedHow)
+		text, next = stoppedText(t, text), or(next, t.StoppedHow)
 	case o.Damaged():
 		tone, text = Warn, or(text, m.ended(o.Exit))
 	case o.Result == nil:
@@ -276,6 +276,16 @@ func (m *Menu) verdict(v verb, o *job.Outcome) []Line {
 		body = append(body, Line{Text: fmt.Sprintf(t.Next, next)})
 	}
 	return body
+}
+
+// stoppedText says that somebody stopped the job, and what the job says of that
+// beyond that it was cancelled.
+func stoppedText(t *Text, text string) string {
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "cancelled"), ": ")
+	if text == "" {
+		return t.Stopped
+	}
+	return strings.TrimSuffix(t.Stopped, ".") + ": " + text
 }
 
 // said lists the last lines that a failed job printed beside its events.
