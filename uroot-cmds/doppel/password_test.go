@@ -2,6 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -48,6 +52,48 @@ func TestPasswordIsAskedFor(t *testing.T) {
 	}
 	if said := c.Said(); strings.Contains(said, sshd.Password) || strings.Contains(said, "wrong-77") {
 		t.Errorf("a password was shown:\n%s", said)
+	}
+	// From then on the key is known, and another one is not asked about.
+	server.Kill()
+	server.NewHostKey()
+	server.Run()
+	c = terminal.Start(t, l.process("images", "--images", place))
+	c.See("Somebody may stand between this machine and the server")
+	if status := c.Wait(); status != failed || strings.Contains(c.Said(), "yes/no") || strings.Contains(c.Said(), "Password of") {
+		t.Errorf("exit status %d:\n%s", status, c.Said())
+	}
+}
+
+// On a terminal doppel asks whether a certificate that nobody has signed is the
+// right one, and for the password of a web server.
+func TestCertificateIsAskedFor(t *testing.T) {
+	l := &lab{t: t, dir: t.TempDir()}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != sshd.Password {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		http.FileServer(http.Dir(l.dir)).ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	place := "https://anna@" + server.Listener.Addr().String() + "/"
+	c := terminal.Start(t, l.process("images", "--images", place))
+	c.See(`shows a certificate that nobody known has signed: SHA256:`)
+	c.See(`\(yes/no\) `)
+	c.Type("no\r")
+	if status := c.Wait(); status != failed {
+		t.Errorf("exit status %d:\n%s", status, c.Said())
+	}
+	c = terminal.Start(t, l.process("images", "--images", place))
+	c.See(`\(yes/no\) `)
+	c.Type("yes\r")
+	c.See("Password of anna@127.0.0.1: ")
+	c.Await(false)
+	c.Type(sshd.Password + "\r")
+	c.See("There are no images")
+	if status := c.Wait(); status != done || strings.Contains(c.Said(), sshd.Password) {
+		t.Errorf("exit status %d:\n%s", status, c.Said())
 	}
 }
 

@@ -83,7 +83,7 @@ func explainKey(e *keyError, host string) *remote.Error {
 	if e.reason == remote.NewKey {
 		out.Next = fmt.Sprintf("Compare it with what ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub says at the server, then name it: ?host_key=%s behind the URL, or host_key in the credentials.", e.key.Fingerprint)
 	} else {
-		out.Next = "Somebody may stand between this machine and the server. If the server was set up anew, compare its key there and agree to the new one."
+		out.Next = "Somebody may stand between this machine and the server. If the server was set up anew, compare its key there, and put the new one where the old one was agreed to."
 	}
 	return out
 }
