@@ -87,7 +87,7 @@ func (m *Menu) runWith(command, kind string, v verb, argv ...string) error {
 
 func (m *Menu) imageVerb(work PageText, image string) verb {
 	t := m.Text
-	return verb{work: work, subject: image, done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage()}
+	return verb{work: work, subject: image, done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage(work)}
 }
 
 // askImageName asks for the name of a new image.

@@ -294,9 +294,9 @@ func (m *Menu) confirmTarget(r *restoring, p *jobPlan) error {
 func (m *Menu) restoreVerb(r *restoring) verb {
 	t := m.Text
 	if r.source != nil {
-		return verb{work: t.CloneWork, subject: r.source.Path, done: t.ClonedDone, failed: t.ClonedFailed, text: t.ClonedText, stop: m.stopPage()}
+		return verb{work: t.CloneWork, subject: r.source.Path, done: t.ClonedDone, failed: t.ClonedFailed, text: t.ClonedText, stop: m.stopPage(t.CloneWork)}
 	}
-	return verb{work: t.RestoreWork, subject: r.image.Name, done: t.RestoredDone, failed: t.RestoredFailed, text: t.RestoredText, stop: m.stopPage()}
+	return verb{work: t.RestoreWork, subject: r.image.Name, done: t.RestoredDone, failed: t.RestoredFailed, text: t.RestoredText, stop: m.stopPage(t.RestoreWork)}
 }
 
 // check is the flow that reads a whole image.
@@ -315,5 +315,5 @@ func (m *Menu) check() error {
 
 func (m *Menu) checkVerb(image string) verb {
 	t := m.Text
-	return verb{work: t.CheckWork, subject: image, done: t.CheckedDone, failed: t.CheckedFailed, text: t.CheckedText, stop: m.stopPage()}
+	return verb{work: t.CheckWork, subject: image, done: t.CheckedDone, failed: t.CheckedFailed, text: t.CheckedText, stop: m.stopPage(t.CheckWork)}
 }

@@ -288,12 +288,13 @@ func (m *Menu) where(path string) string {
 
 func (m *Menu) saveVerb(image string) verb {
 	t := m.Text
-	return verb{work: t.SaveWork, subject: image, done: t.SavedDone, failed: t.SavedFailed, text: t.SavedText, stop: m.stopPage()}
+	return verb{work: t.SaveWork, subject: image, done: t.SavedDone, failed: t.SavedFailed, text: t.SavedText, stop: m.stopPage(t.SaveWork)}
 }
 
-func (m *Menu) stopPage() Page {
+// stopPage asks whether to stop a job, and says what becomes of it then.
+func (m *Menu) stopPage(work PageText) Page {
 	t := m.Text
-	return Page{Title: t.Stop.Title, Body: paragraph(t.Stop.Intro + " " + t.Stop.Help), Help: t.Stop.Help,
+	return Page{Title: t.Stop.Title, Body: paragraph(t.Stop.Intro + " " + work.Help), Help: t.Stop.Help,
 		Items: []Item{{Cells: []string{t.ItemGoOn}}, {Cells: []string{t.ItemStop}}}}
 }
 

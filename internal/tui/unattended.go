@@ -109,9 +109,9 @@ func (m *Menu) verbOf(argv []string) verb {
 	case "verify":
 		return m.checkVerb(subject)
 	case "run":
-		return verb{work: t.Run, subject: subject, done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage()}
+		return verb{work: t.Run, subject: subject, done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage(t.Stop)}
 	}
-	return verb{work: t.Run, subject: argv[0], done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage()}
+	return verb{work: t.Run, subject: argv[0], done: t.OtherDone, failed: t.OtherFailed, text: t.OtherText, stop: m.stopPage(t.Stop)}
 }
 
 // lastWord is the last argument that is not an option: the image of a save.

@@ -136,5 +136,5 @@ func (m *Menu) usbConfirm(s *sticking) error {
 
 func (m *Menu) usbVerb(s *sticking) verb {
 	t := m.Text
-	return verb{work: t.USB.Work, subject: s.disk.Path, done: t.USB.Done, failed: t.USB.Failed, text: t.USB.Text, stop: m.stopPage()}
+	return verb{work: t.USB.Work, subject: s.disk.Path, done: t.USB.Done, failed: t.USB.Failed, text: t.USB.Text, stop: m.stopPage(t.USB.Work)}
 }
