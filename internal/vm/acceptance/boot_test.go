@@ -13,7 +13,7 @@ import (
 const least = 768
 
 // Every way to start the image reaches the menu, on the serial terminal and on
-// the graphical console.
+// the graphical console. From a CD a stick is made of a disk.
 func TestBoots(t *testing.T) {
 	l := openLab(t)
 	for _, test := range []struct {
@@ -36,7 +36,8 @@ func TestBoots(t *testing.T) {
 			} else {
 				config.CD = l.iso
 			}
-			config.Disks = append(config.Disks, vm.Disk{Path: empty(t, "disk.img", 1<<30), Bus: "ahci", Serial: "EMPTY-0001"})
+			disk := empty(t, "disk.img", 1<<30)
+			config.Disks = append(config.Disks, vm.Disk{Path: disk, Bus: "ahci", Serial: "EMPTY-0001"})
 			c := startToMenu(t, config, 8*time.Minute)
 			c.choose("Disks and their health")
 			c.see(`PTY-0001`)
@@ -48,6 +49,13 @@ func TestBoots(t *testing.T) {
 			}
 			if err := c.Screenshot(picture); err != nil {
 				t.Fatal(err)
+			}
+			if test.firmware == vm.BIOS && !test.stick {
+				began := time.Now()
+				c.inShell("doppel usb serial:EMPTY-0001 --yes", "is a Doppel stick: written")
+				t.Logf("a stick after %.0f s", time.Since(began).Seconds())
+				c.powerOff()
+				judgeStick(t, disk)
 			}
 			if test.firmware == vm.SecureBoot {
 				c.choose("Shell")

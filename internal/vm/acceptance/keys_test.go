@@ -126,6 +126,16 @@ func (c *console) shell(command string) {
 	c.leaveShell()
 }
 
+// inShell runs a command in the shell until it says the expression.
+func (c *console) inShell(command, says string) {
+	c.t.Helper()
+	c.choose("Shell")
+	c.see(`doppel:.*#`)
+	c.key(command + "\r")
+	c.seeWithin(4*time.Minute, says)
+	c.leaveShell()
+}
+
 // leaveShell goes back from the shell to the menu.
 func (c *console) leaveShell() {
 	c.t.Helper()

@@ -67,8 +67,8 @@ func mebibytes(n int64) string { return strconv.FormatInt(n>>20, 10) }
 
 // A stick with doppel-usb.img has a place for images when the menu comes. It
 // starts again in another way with what was kept there, and makes another
-// stick. The image written over the first one again finds its images, and the
-// other one starts by itself.
+// stick with an image copied onto it. What is written over the first one again
+// finds its images, and the other one starts by itself.
 //
 //	the stick, 2 GiB    another stick, empty at first: sda and sdb in any order
 func TestStick(t *testing.T) {
@@ -77,7 +77,7 @@ func TestStick(t *testing.T) {
 	disk, other := empty(t, "stick.img", 2<<30), empty(t, "other.img", 1<<30)
 	l.written(t, disk)
 	c := l.boots(t, vm.BIOS, vm.Disk{Path: disk, Serial: "STICK-0001"})
-	c.shell("echo of the first start > /images/kept.txt")
+	c.inShell("echo of the first start > /images/kept.txt; dd if=/dev/urandom of=/tmp/disk bs=1M count=3; doppel save /tmp/disk lab --yes", "lab is saved")
 	c.powerOff()
 	first := judgeStick(t, disk)
 
@@ -86,13 +86,17 @@ func TestStick(t *testing.T) {
 	c.keeps()
 	c.choose("Make a Doppel stick")
 	c.choose(target)
-	c.choose("Only this system")
+	c.choose("Copy images onto it")
+	c.see("Stick: which images")
+	c.choose("lab")
+	c.key("\r")
 	c.see("Stick: this is the plan")
 	c.choose("Start")
 	c.see("last 4 characters")
 	c.key("0002\r")
 	c.seeWithin(4*time.Minute, "Stick: (Done|Failed)")
 	c.see("Stick: Done")
+	c.says("copied: lab")
 	c.toMain()
 	c.choose("Shell")
 	c.see(`doppel:.*#`)
@@ -116,7 +120,9 @@ func TestStick(t *testing.T) {
 	})
 	t.Run("the other one", func(t *testing.T) {
 		t.Parallel()
-		l.boots(t, vm.SecureBoot, vm.Disk{Path: other, Serial: "OTHER-0002"}).powerOff()
+		c := l.boots(t, vm.SecureBoot, vm.Disk{Path: other, Serial: "OTHER-0002"})
+		c.inShell("doppel verify lab", "can be restored")
+		c.powerOff()
 		if third := judgeStick(t, other); third == first {
 			t.Errorf("two sticks of one build have the identifier %s", first)
 		}
@@ -164,9 +170,5 @@ func (l lab) boots(t *testing.T, firmware vm.Firmware, sticks ...vm.Disk) *conso
 // keeps looks for what the first start left in the place for images.
 func (c *console) keeps() {
 	c.t.Helper()
-	c.choose("Shell")
-	c.see(`doppel:.*#`)
-	c.key("cat /images/kept.txt; grep images /proc/mounts\r")
-	c.see(`of the first start\s+/dev/sd[ab]3 /images exfat rw`)
-	c.leaveShell()
+	c.inShell("cat /images/kept.txt; grep images /proc/mounts", `of the first start\s+/dev/sd[ab]3 /images exfat rw`)
 }
