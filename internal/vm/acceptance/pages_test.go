@@ -2,7 +2,6 @@ package acceptance
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,11 +9,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"doppel.live/internal/store/storetest/sshd"
 )
 
+// pageFolder is where the pictures of the pages are kept.
+const pageFolder = "../../../docs/pages"
+
 // Every page of the menu, kept as a picture of a text console of 80x25 and of a
-// screen of 1024x768, and as the text of a serial terminal, in the folder that
-// DOPPEL_SCREENSHOTS names. Whoever changes pages looks at them.
+// screen of 1024x768, and as the text of a serial terminal, in the folder pages
+// of the one that DOPPEL_SCREENSHOTS names. Whoever changes pages looks at them.
 func TestPages(t *testing.T) {
 	l := openLab(t)
 	folder := os.Getenv("DOPPEL_SCREENSHOTS")
@@ -24,27 +28,43 @@ func TestPages(t *testing.T) {
 	if folder == "" {
 		folder = t.TempDir()
 	}
-	for _, test := range []struct{ name, parameters string }{
-		{"80x25", " nomodeset vga=normal"},
-		{"1024x768", " nomodeset vga=791"}, // VESA mode 0x317: 1024x768 with 16 bits
-		{"serial", ""},
+	folder = filepath.Join(folder, "pages")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ name, parameters, suffix string }{
+		{"80x25", " nomodeset vga=normal", ".png"},
+		{"1024x768", " nomodeset vga=791", "-large.png"}, // VESA mode 0x317: 1024x768 with 16 bits
+		{"serial", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			config, _, _ := l.machine(t)
-			config.CD, config.Kernel, config.Initrd, config.NIC = "", l.kernel, l.initrd, true
-			config.Append = commandLine + test.parameters
-			c := startToMenu(t, config, 25*time.Minute)
-			p := &pages{console: c, folder: filepath.Join(folder, test.name), extension: "txt"}
-			if err := os.MkdirAll(p.folder, 0o755); err != nil {
+			server := sshd.Start(t)
+			server.AllowPassword()
+			images, err := os.MkdirTemp("", "images")
+			if err != nil {
 				t.Fatal(err)
 			}
-			if test.name != "serial" {
+			t.Cleanup(func() { os.RemoveAll(images) })
+			config, _, _ := l.machine(t)
+			config.Kernel, config.Initrd, config.NIC = l.kernel, l.initrd, true
+			config.Append = commandLine + test.parameters
+			c := startToMenu(t, config, 45*time.Minute)
+			p := &pages{console: c, show: c.Screen, press: c.key, about: described(t)}
+			if test.suffix != "" {
 				c.choose("Shell")
 				c.see(`doppel:.*#`)
-				p.picture, p.extension = true, "png"
+				p.show, p.press = c.graphicalText, c.pressKeys
+				p.picture = func(name string) error { return c.Screenshot(filepath.Join(folder, name+test.suffix)) }
 			}
-			p.tour()
+			for _, s := range tour(server, images) {
+				p.take(s)
+			}
+			if test.suffix == "" {
+				if err := os.WriteFile(filepath.Join(folder, "serial.txt"), []byte(p.said.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
 		})
 	}
 }
@@ -52,35 +72,51 @@ func TestPages(t *testing.T) {
 // pages walks through the menu on one of a machine's consoles.
 type pages struct {
 	*console
-	picture   bool // on the graphical console, whose text a shell on the serial line reads
-	folder    string
-	extension string
-	number    int
+	show    func() string           // gives the text that stands there
+	press   func(text string)       // presses the keys of a text
+	picture func(name string) error // keeps a picture; nil: the text is kept
+	about   map[string]string       // what each picture shows
+	said    strings.Builder         // the texts that are kept
 }
 
-// text is what the console shows.
-func (p *pages) text() string {
-	p.t.Helper()
-	if !p.picture {
-		return p.Screen()
-	}
-	mark := p.Mark()
-	p.key("base64 /dev/vcsu1; echo en''d\r")
-	found, err := p.WaitLog(p.ctx, mark, `d\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n?end`)
+// described reads what each picture shows from the table of those that are kept.
+func described(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(pageFolder, "README.md"))
 	if err != nil {
-		p.fail(err)
+		t.Fatal(err)
+	}
+	about := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\| ([^|]+) \| \[([a-z-]+)\.png\]`).FindAllStringSubmatch(string(text), -1) {
+		about[m[2]] = m[1]
+	}
+	return about
+}
+
+// graphicalText is what the graphical console shows, ASCII alone, as a shell on
+// the serial line reads it.
+func (c *console) graphicalText() string {
+	c.t.Helper()
+	mark := c.Mark()
+	c.key("echo beg''in; base64 /dev/vcs1; echo en''d\r") // typed ahead of the prompt now and then
+	found, err := c.WaitLog(c.ctx, mark, `begin\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n?end`)
+	if err != nil {
+		c.fail(err)
 	}
 	data, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\r", "", "\n", "").Replace(found[1]))
-	if err != nil || len(data)%4 != 0 {
-		p.t.Fatalf("the text of the console: %v, %d bytes", err, len(data))
+	if err != nil {
+		c.t.Fatalf("the text of the console: %v", err)
 	}
-	width := map[int]int{80 * 25: 80, 128 * 48: 128}[len(data)/4]
+	width := map[int]int{80 * 25: 80, 128 * 48: 128}[len(data)]
 	if width == 0 {
-		p.t.Fatalf("the console has %d characters", len(data)/4)
+		c.t.Fatalf("the console has %d characters", len(data))
 	}
 	var b strings.Builder
-	for i := range len(data) / 4 {
-		b.WriteRune(rune(binary.LittleEndian.Uint32(data[4*i:])))
+	for i, char := range data {
+		if char < ' ' || char > '~' { // of the font
+			char = '.'
+		}
+		b.WriteByte(char)
 		if (i+1)%width == 0 {
 			b.WriteByte('\n')
 		}
@@ -88,21 +124,17 @@ func (p *pages) text() string {
 	return b.String()
 }
 
-// press presses a key: a letter or digit, ret, esc, or a text of such.
-func (p *pages) press(text string) {
-	p.t.Helper()
-	if !p.picture {
-		p.key(text)
-		return
-	}
+// pressKeys presses the keys of a text on the machine's keyboard.
+func (c *console) pressKeys(text string) {
+	c.t.Helper()
 	names := map[rune]string{'\r': "ret", '\x03': "ctrl-c", '\x15': "ctrl-u", '?': "f1", '-': "minus", '.': "dot", '/': "slash", ':': "shift-semicolon", ' ': "spc"}
 	for _, r := range text {
 		name := names[r]
 		if name == "" {
 			name = string(r)
 		}
-		if err := p.Keys(name); err != nil {
-			p.t.Fatal(err)
+		if err := c.Keys(name); err != nil {
+			c.t.Fatal(err)
 		}
 		time.Sleep(120 * time.Millisecond) // as long as QEMU holds a key
 	}
@@ -114,8 +146,8 @@ func (p *pages) until(expr string) string {
 	p.t.Helper()
 	re := regexp.MustCompile(expr)
 	text, before := "", ""
-	for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(400 * time.Millisecond) {
-		if text = p.text(); re.MatchString(text) && text == before {
+	for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(300 * time.Millisecond) {
+		if text = p.show(); re.MatchString(text) && text == before {
 			return text
 		}
 		before = text
@@ -124,22 +156,15 @@ func (p *pages) until(expr string) string {
 	return ""
 }
 
-// page waits for a page and keeps it.
-func (p *pages) page(name, title string) {
-	p.t.Helper()
-	text := p.until(regexp.QuoteMeta(title))
-	p.keep(name, text)
-}
-
+// keep keeps what the console shows under a name.
 func (p *pages) keep(name, text string) {
 	p.t.Helper()
-	p.number++
-	file := filepath.Join(p.folder, fmt.Sprintf("%02d-%s.%s", p.number, name, p.extension))
-	err := os.WriteFile(file, []byte(text), 0o644)
-	if p.picture {
-		err = p.Screenshot(file)
+	p.t.Logf("%s", name)
+	fmt.Fprintf(&p.said, "----- %s: %s\n\n%s\n\n", name, p.about[name], strings.TrimRight(text, "\n"))
+	if p.picture == nil {
+		return
 	}
-	if err != nil {
+	if err := p.picture(name); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -152,245 +177,92 @@ func (p *pages) pick(item string) {
 	p.press(regexp.MustCompile(expr).FindStringSubmatch(text)[1])
 }
 
-const mainTitle = "What would you like to do?"
-
 // home goes back to the main page.
 func (p *pages) home() {
 	p.t.Helper()
 	for range 12 {
-		if strings.Contains(p.text(), mainTitle) {
+		text := p.show()
+		if strings.Contains(text, mainTitle) {
 			return
 		}
 		p.press(back)
-		time.Sleep(time.Second)
+		for range 10 {
+			if p.show() != text {
+				break
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
 	}
 	p.until(regexp.QuoteMeta(mainTitle))
 }
 
-// tour shows every page once.
-func (p *pages) tour() {
-	p.page("main", mainTitle)
-	p.press("?")
-	p.page("help", "Help: ")
-	p.press("\r")
-	p.places()
-	p.jobs()
-	p.others()
-	p.expert()
-}
-
-func (p *pages) places() {
-	p.pick("Choose where images are")
-	p.page("places", "Where are the images?")
-	for _, each := range []struct{ item, name, title string }{
-		{"NFS server", "place-nfs", "Images on an NFS server"}, {"Windows or Samba", "place-smb", "Images on a Windows or Samba share"},
-		{"SSH server", "place-sftp", "Images on an SSH server"}, {"Web server", "place-http", "Images on a web server"}, {"Type a URL", "place-url", "Images at a URL"},
-	} {
-		p.pick(each.item)
-		p.page(each.name, each.title)
-		p.press(back)
-	}
-	p.pick("SSH server")
-	p.pick("Password")
-	p.page("place-password", "Enter alone means")
-	p.press("secret\r")
-	p.pick("Server")
-	p.page("place-server", "Name or address")
-	p.press("10.0.2.2:1\r")
-	p.pick("Use this place")
-	p.page("network-down", "The network is not up")
-	p.pick("Bring it up by itself")
-	p.page("network-done", "Network: Done")
-	p.press("\r")
-	p.page("place-refused", "cannot be used")
-	p.press(back)
-	p.until(`\(typed\)`)
-	p.press(back)
-	p.pick("/dev/vdb1")
-	p.page("place-set", "Images are kept on")
-	p.home()
-}
-
-func (p *pages) jobs() {
-	p.pick("Save a disk or partitions")
-	p.page("save-disk", "Save: which disk?")
-	p.pick("/dev/vda")
-	p.page("save-what", "Only some partitions")
-	p.pick("Only some partitions")
-	p.page("save-partitions", "Mark what belongs")
-	p.press(back)
-	p.pick("The whole disk")
-	p.page("save-name", "what shall the image be called")
-	p.press("\x15golden\r")
-	p.page("save-plan", "Save: this is the plan")
-	p.pick("Start")
-	p.work("save")
-	p.page("save-done", "Saved: Done")
-	p.home()
-	p.pick("Check an image")
-	p.page("check-image", "Check: which image?")
-	p.pick("golden")
-	p.page("check-done", "Checked: Done")
-	p.home()
-	p.pick("Restore an image")
-	p.page("restore-image", "Restore: which image?")
-	p.pick("golden")
-	p.page("restore-what", "The whole image")
-	p.pick("Only some partitions")
-	p.page("restore-partitions", "Mark the partitions to write")
-	p.press(back)
-	p.pick("The whole image")
-	p.page("restore-target", "Restore: onto which disk?")
-	p.pick("/dev/vda")
-	p.until("This cannot be done|this is the plan")
-	p.press(back)
-	p.pick("/dev/sda")
-	p.page("restore-plan", "Restore: this is the plan")
-	p.pick("Start")
-	p.page("restore-sure", "are you sure?")
-	p.press("wrong\r")
-	p.page("restore-wrong", "That is not what was asked for")
-	p.press("\r")
-	p.pick("Start")
-	p.until("last 4 characters")
-	p.press("0003\r")
-	p.work("restore")
-	p.page("restore-done", "Restored: Done")
-	p.home()
-}
-
-// work keeps the page of a job that goes on, where it is seen in time, and its
-// question whether to stop.
-func (p *pages) work(name string) {
+// glimpse keeps a page that changes all the time.
+func (p *pages) glimpse(name, text string) {
 	p.t.Helper()
 	for range 100 {
-		text := p.text()
-		if strings.Contains(text, ": Done") {
-			return
-		}
-		if regexp.MustCompile(`All .*[1-9]%`).MatchString(text) {
-			p.keep(name+"-work", text)
-			p.press(back)
-			time.Sleep(time.Second)
-			if text = p.text(); strings.Contains(text, "Stop the job?") {
-				p.keep(name+"-stop", text)
-				p.press("1")
-			}
+		if shown := p.show(); strings.Contains(shown, text) {
+			p.keep(name, shown)
 			return
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
+	p.fail(fmt.Errorf("%q does not come", text))
 }
 
-func (p *pages) others() {
-	p.pick("Rescue a failing disk")
-	p.page("rescue-disk", "Rescue: which disk fails?")
-	p.home()
-	p.pick("Clone a disk")
-	p.page("clone-disk", "Clone: which disk shall be copied?")
-	p.pick("/dev/vda")
-	p.page("clone-target", "Clone: onto which disk?")
-	p.pick("/dev/sda")
-	p.page("clone-plan", "Clone: this is the plan")
-	p.home()
-	p.pick("Rename, remove or convert")
-	p.page("images", "Images: which one?")
-	p.pick("golden")
-	p.page("image", "Image golden")
-	p.pick("Rename it")
-	p.page("image-rename", "be called?")
+// work keeps the page of a job that is under way and its question whether to
+// stop, and answers that.
+func (p *pages) work(name, answer string) {
+	p.t.Helper()
+	for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(200 * time.Millisecond) {
+		text := p.show()
+		if strings.Contains(text, ": Done") || strings.Contains(text, "Failed") {
+			p.t.Errorf("%s: the job was over before it was seen", name)
+			return
+		}
+		if regexp.MustCompile(`All .*[1-9]%`).MatchString(text) {
+			p.keep(name+"-work", text)
+			break
+		}
+	}
 	p.press(back)
-	p.pick("golden")
-	p.pick("Remove it")
-	p.page("image-remove", "Remove golden?")
-	p.home()
-	p.pick("Network")
-	p.page("network", "Choose a card")
-	p.press("1")
-	p.page("network-card", "Network card")
-	p.pick("Give it a fixed address")
-	p.page("network-address", "A fixed address")
-	p.home()
-	p.pick("Disks and their health")
-	p.page("disks", "Choose one to see more")
-	p.pick("/dev/vda")
-	p.page("disk", "Disk /dev/vda")
-	p.home()
-	if strings.Contains(p.text(), "Make a Doppel stick") {
-		p.pick("Make a Doppel stick")
-		p.page("stick-disk", "Stick: which disk")
-		p.pick("/dev/sda")
-		p.page("stick-what", "Stick: with images?")
-		p.pick("Copy images")
-		p.page("stick-images", "Stick: which images")
-		p.home()
-	}
-	p.pick("Restart")
-	p.page("restart", "Restart the machine?")
-	p.home()
-	p.pick("Power off")
-	p.page("power-off", "Power off the machine?")
-	p.home()
+	p.keep(name+"-stop", p.until("Stop the job[?]"))
+	p.pick(answer)
 }
 
-func (p *pages) expert() {
-	p.pick("Expert mode")
-	p.page("expert-main", "Expert mode: on")
-	p.pick("Save a disk or partitions")
-	p.pick("/dev/vda")
-	p.pick("The whole disk")
-	p.until("what shall the image be called")
-	p.press("\x15golden-2\r")
-	p.page("expert-save", "Options of save")
-	p.pick("--compress")
-	p.page("expert-choice", "How hard to compress")
-	p.pick("max")
-	p.page("expert-line", "--compress max")
-	p.home()
-	p.pick("Restore an image")
-	p.pick("golden")
-	p.pick("The whole image")
-	p.pick("/dev/sda")
-	p.page("expert-restore", "Options of restore")
-	p.home()
-	p.pick("Check an image")
-	p.pick("golden")
-	p.page("expert-verify", "Options of verify")
-	p.home()
-	p.pick("Expert mode")
-	p.until("Expert mode: off")
-}
-
-// The pictures that are kept are all named, all there, and small.
+// Every page that a tour meets has its pictures, named, and they are small.
 func TestKeptPages(t *testing.T) {
-	const folder = "../../../docs/pages"
-	text, err := os.ReadFile(filepath.Join(folder, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(folder, "*.png"))
+	about := described(t)
+	serial, err := os.ReadFile(filepath.Join(pageFolder, "serial.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var total int64
-	named := map[string]bool{}
-	for _, m := range regexp.MustCompile(`\(([a-z-]+\.png)\)`).FindAllStringSubmatch(string(text), -1) {
-		named[m[1]] = true
-	}
-	for _, file := range files {
-		info, err := os.Stat(file)
-		if err != nil {
-			t.Fatal(err)
+	met := map[string]bool{}
+	for _, name := range kept(tour(&sshd.Server{}, "")) {
+		if met[name] = true; about[name] == "" {
+			t.Errorf("README.md does not tell of %s", name)
 		}
-		if total += info.Size(); !named[info.Name()] {
-			t.Errorf("README.md does not name %s", info.Name())
+		if !strings.Contains("\n"+string(serial), "\n----- "+name+": "+about[name]+"\n") {
+			t.Errorf("serial.txt does not show %s as README.md tells of it", name)
 		}
-		delete(named, info.Name())
+		for _, file := range []string{name + ".png", name + "-large.png"} {
+			if info, err := os.Stat(filepath.Join(pageFolder, file)); err != nil {
+				t.Error(err)
+			} else {
+				total += info.Size()
+			}
+		}
 	}
-	for name := range named {
-		t.Errorf("README.md names %s, which is not there", name)
+	for name := range about {
+		if !met[name] {
+			t.Errorf("README.md tells of %s, which no tour meets", name)
+		}
 	}
-	if len(files) == 0 || total > 1500_000 {
-		t.Errorf("%d pictures have %d bytes", len(files), total)
+	files, err := filepath.Glob(filepath.Join(pageFolder, "*.png"))
+	if err != nil || len(files) != 2*len(met) {
+		t.Errorf("%d pictures of %d pages: %v", len(files), len(met), err)
+	}
+	if total > 1500_000 {
+		t.Errorf("the pictures have %d bytes", total)
 	}
 }
