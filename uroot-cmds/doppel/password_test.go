@@ -68,15 +68,16 @@ func TestPasswordIsAskedFor(t *testing.T) {
 // right one, and for the password of a web server.
 func TestCertificateIsAskedFor(t *testing.T) {
 	l := &lab{t: t, dir: t.TempDir()}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, password, _ := r.BasicAuth(); password != sshd.Password {
 			http.Error(w, "no", http.StatusUnauthorized)
 			return
 		}
 		http.FileServer(http.Dir(l.dir)).ServeHTTP(w, r)
 	}))
-	defer server.Close()
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
 	place := "https://anna@" + server.Listener.Addr().String() + "/"
 	c := terminal.Start(t, l.process("images", "--images", place))
 	c.See(`shows a certificate that nobody known has signed: SHA256:`)
