@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	guest "doppel.live/internal/vm/lab"
 )
@@ -41,7 +42,7 @@ func ubd(t *testing.T, n int, size int64) []string {
 func TestOnKernel(t *testing.T) {
 	guest.Run(t, guest.Config{
 		Modules: []string{"raid1", "dm-mod", "sd_mod", "scsi_debug delay=0 dev_size_mb=72 per_host_store=1 add_host=3"},
-		Disks:   ubd(t, 4, 96*mib), Needs: tools, Memory: 1024,
+		Disks:   ubd(t, 4, 96*mib), Needs: tools, Memory: 1024, Limit: 6 * time.Minute,
 	}, func(t *testing.T) {
 		guest.Await(t, "/dev/sda", "/dev/sdb", "/dev/sdc")
 		l := newLab(t)
