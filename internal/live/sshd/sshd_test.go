@@ -284,8 +284,9 @@ func TestHangUp(t *testing.T) {
 		onTerminal    bool
 		waiting, want string
 	}{
-		// Who reads from the terminal may see its end before the kernel hangs up.
-		{true, "sleep 20 & wait", "hup\n"},
+		// Who reads from the terminal may see its end before the kernel hangs up,
+		// and what comes right before a "wait" of the shell does not end that.
+		{true, "for i in $(seq 200); do sleep 0.1; done", "hup\n"},
 		{false, "cat", "over\n"},
 	} {
 		c := l.dial()
