@@ -8,9 +8,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -278,6 +280,11 @@ func TestResizeAndSignal(t *testing.T) {
 
 // A program on a terminal learns that its person is gone; one without goes on.
 func TestHangUp(t *testing.T) {
+	// Under nohup no shell could be told: what is ignored stays so in children,
+	// what is handled does not.
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
 	l := newLab(t)
 	mark := filepath.Join(l.dir, "mark")
 	for _, test := range []struct {
