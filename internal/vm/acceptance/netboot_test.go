@@ -145,6 +145,14 @@ dhcp net0
 chain tftp://${next-server}/${filename}
 `
 
+// proxiedPXE is plainPXE beside another DHCP server, whose address it gets with
+// the server's: iPXE keeps the answer of a proxy for good, and so cannot ask one
+// as another client does. What others' PXE is sent, UEFI's sees.
+const proxiedPXE = `#!ipxe
+iseq ${net0/chip} undionly && chain http://%[1]s/boot.ipxe ||
+chain tftp://%[1]s/undionly.kpxe
+`
+
 // servers are the running servers and what they said.
 type servers struct {
 	mu  sync.Mutex
@@ -188,9 +196,10 @@ func serve(t *testing.T, dir string, test netBoot) *servers {
 			t.Logf("the servers:\n%s", s.said())
 		}
 	})
-	ours, example, card := "10.0.0.1", "dnsmasq.conf", "interface=eth1"
+	ours, example, card, script := "10.0.0.1", "dnsmasq.conf", "interface=eth1", plainPXE
 	if test.proxy {
 		ours, example, card = "10.0.0.2", "dnsmasq-proxy.conf", "interface=eth0"
+		script = fmt.Sprintf(proxiedPXE, ours)
 	}
 	for _, line := range []string{"link set lo up", "link add lan type bridge", "tuntap add tap0 mode tap", "link set tap0 master lan",
 		"link set tap0 up", "addr add " + ours + "/24 dev lan", "link set lan up"} {
@@ -226,7 +235,7 @@ func serve(t *testing.T, dir string, test netBoot) *servers {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Write([]byte(r.Method + " " + r.URL.Path + "\n"))
 		if r.URL.Path == "/plain.ipxe" {
-			io.WriteString(w, plainPXE)
+			io.WriteString(w, script)
 			return
 		}
 		files.ServeHTTP(w, r)
