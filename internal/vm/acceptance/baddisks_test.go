@@ -109,7 +109,7 @@ func imagesFolder(t *testing.T, large, small string) string {
 			t.Fatal(err)
 		}
 	}
-	const volume = "small1.ext4-ptcl-img.zst"
+	const volume = "sda1.ext4-ptcl-img.zst" // as Clonezilla takes that of a regular file
 	change("flipped/"+volume, func(b []byte) []byte { b[len(b)/2] ^= 0x55; return b })
 	change("cut/"+volume, func(b []byte) []byte { return b[:len(b)*2/3] })
 	change("garbage/doppel.json", func(b []byte) []byte { return b[:copy(b, "no JSON at all")] })
