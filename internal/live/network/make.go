@@ -107,7 +107,7 @@ func (n Name) make(ctx context.Context) error {
 }
 
 func (b Bond) make(ctx context.Context) error {
-	if made, err := b.made(); made || err != nil {
+	if made, err := b.claim(); made || err != nil {
 		return err
 	}
 	var cards []netlink.Link
@@ -136,10 +136,10 @@ func (b Bond) make(ctx context.Context) error {
 	return netlink.LinkSetUp(n)
 }
 
-// made tells whether the bond is there with cards in it. One without any gives
-// way: the kernel's module makes a bond0 with the defaults when it is loaded
+// claim makes the name of the bond free, unless the bond is there with cards in
+// it, made before. One without any is removed: the kernel's module makes a bond0 with the defaults when it is loaded
 // (max_bonds, Documentation/networking/bonding.rst of Linux).
-func (b Bond) made() (bool, error) {
+func (b Bond) claim() (made bool, err error) {
 	there, err := netlink.LinkByName(b.Name)
 	if err != nil {
 		return false, nil
@@ -164,7 +164,7 @@ func (b Bond) add() (*netlink.Bond, error) {
 		return nil, err
 	}
 	if err = netlink.LinkAdd(n); errors.Is(err, unix.EEXIST) {
-		if _, err = b.made(); err == nil {
+		if _, err = b.claim(); err == nil {
 			err = netlink.LinkAdd(n)
 		}
 	}
