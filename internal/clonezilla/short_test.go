@@ -3,36 +3,11 @@ package clonezilla
 import (
 	"bytes"
 	"errors"
-	"io"
 	"testing"
 
 	"doppel.live/internal/store"
+	"doppel.live/internal/store/storetest"
 )
-
-// short is a place in which one file ends early when it is read, with the size
-// that it should have: a network file system that gives less than there is.
-type short struct {
-	*store.Memory
-	file string
-	at   int64 // bytes that can be read of it
-}
-
-func (s short) Open(name string) (store.Reader, error) {
-	r, err := s.Memory.Open(name)
-	if err != nil || name != s.file {
-		return r, err
-	}
-	return shortReader{r, s.at}, nil
-}
-
-type shortReader struct {
-	store.Reader
-	at int64
-}
-
-func (r shortReader) ReadAt(p []byte, off int64) (int, error) {
-	return io.NewSectionReader(r.Reader, 0, r.at).ReadAt(p, off)
-}
 
 // Where less comes of a file than there is, nothing is restored as if that were
 // all, and no check is content: in any file, at any place, the ends of lines
@@ -56,7 +31,7 @@ func TestShortReads(t *testing.T) {
 				if at < 0 || at >= int64(len(data)) {
 					continue
 				}
-				s := short{m, "lab/" + file, at}
+				s := storetest.Short{Store: m, Name: "lab/" + file, At: at}
 				if err := restores(s, volumes); err != nil {
 					t.Errorf("%v: %s ended at byte %d of %d: %v", o, file, at, len(data), err)
 				}

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"errors"
-	"io"
 	"testing"
 
 	"doppel.live/internal/store"
@@ -30,26 +29,6 @@ func TestMemoryFull(t *testing.T) {
 	}
 }
 
-// cut is a store whose objects end early when they are read.
-type cut struct {
-	*store.Memory
-	at int64
-}
-
-func (c cut) Open(name string) (store.Reader, error) {
-	r, err := c.Memory.Open(name)
-	return cutReader{r, c.at}, err
-}
-
-type cutReader struct {
-	store.Reader
-	at int64
-}
-
-func (r cutReader) ReadAt(p []byte, off int64) (int, error) {
-	return io.NewSectionReader(r.Reader, 0, r.at).ReadAt(p, off)
-}
-
 // ReadFile takes nothing for whole that has not all its bytes.
 func TestReadFileShort(t *testing.T) {
 	m := new(store.Memory)
@@ -57,11 +36,11 @@ func TestReadFileShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, at := range []int64{0, 1, 5, 9} {
-		if data, err := store.ReadFile(cut{m, at}, "a", 100); !errors.Is(err, store.ErrShort) {
+		if data, err := store.ReadFile(storetest.Short{Store: m, Name: "a", At: at}, "a", 100); !errors.Is(err, store.ErrShort) {
 			t.Errorf("ended at byte %d: %q, %v", at, data, err)
 		}
 	}
-	if data, err := store.ReadFile(cut{m, 10}, "a", 100); err != nil || len(data) != 10 {
+	if data, err := store.ReadFile(storetest.Short{Store: m, Name: "a", At: 10}, "a", 100); err != nil || len(data) != 10 {
 		t.Errorf("whole: %q, %v", data, err)
 	}
 }
