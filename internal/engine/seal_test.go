@@ -1,13 +1,15 @@
 package engine
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"doppel.live/internal/filesystem"
+	"doppel.live/internal/filesystem/fstest"
 	"doppel.live/internal/filesystem/probe"
 	"doppel.live/internal/image"
 )
@@ -15,42 +17,65 @@ import (
 // A file that is written in place changes the seal of its volume, though the
 // allocation and both ends of the volume stay.
 func TestSealSeesWritesInPlace(t *testing.T) {
+	old, fresh := bytes.Repeat([]byte("a"), 100_000), bytes.Repeat([]byte("b"), 100_000)
 	for _, c := range []struct {
-		name, make, write string
+		name  string
+		make  func(t *testing.T, disk, file string)
+		mount func(t *testing.T, disk string) (dir string, ok bool)
 	}{
-		{"ntfs", "mkntfs -q -F -f DISK && ntfscp -f -q DISK OLD /data", "mkdir DIR && ntfs-3g DISK DIR && dd if=NEW of=DIR/data conv=notrunc,fsync status=none; umount DIR"},
-		{"xfs", `printf '/\n0 0\nd--755 0 0\ndata ---644 0 0 OLD\n$\n' >OLD.proto && mkfs.xfs --unsupported -q -f -p OLD.proto DISK`,
-			"mkdir DIR && mount -o loop DISK DIR && dd if=NEW of=DIR/data conv=notrunc,fsync status=none; umount DIR"},
+		{"ntfs", func(t *testing.T, disk, file string) {
+			fstest.Run(t, "mkntfs", "-q", "-F", "-f", disk)
+			fstest.Run(t, "ntfscp", "-f", "-q", disk, file, "/data")
+		}, mountNTFS},
+		{"xfs", func(t *testing.T, disk, file string) {
+			proto := file + ".proto"
+			if err := os.WriteFile(proto, []byte("/\n0 0\nd--755 0 0\ndata ---644 0 0 "+file+"\n$\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fstest.Run(t, "mkfs.xfs", "--unsupported", "-q", "-f", "-p", proto, disk)
+		}, func(t *testing.T, disk string) (string, bool) { return fstest.Mount(t, disk, "") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			shell := func(command string) {
-				t.Helper()
-				words := strings.NewReplacer("DISK", filepath.Join(dir, "disk"), "OLD", filepath.Join(dir, "old"), "NEW", filepath.Join(dir, "new"), "DIR", filepath.Join(dir, "mnt"))
-				cmd := exec.Command("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; "+words.Replace(command))
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Skipf("needs the tools of %s, and root to mount: %v: %s", c.name, err, out)
-				}
-			}
-			disk := filepath.Join(dir, "disk")
-			for name, text := range map[string]string{"old": "a", "new": "b"} {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat(text, 100_000)), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := os.WriteFile(disk, nil, 0o600); err != nil {
+			disk, file := fstest.Volume(t, 64<<20), filepath.Join(t.TempDir(), "old")
+			if err := os.WriteFile(file, old, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Truncate(disk, 64<<20); err != nil {
-				t.Fatal(err)
-			}
-			shell(c.make)
+			c.make(t, disk, file)
 			before, again := sealOf(t, disk), sealOf(t, disk)
-			shell(c.write)
+			dir, ok := c.mount(t, disk)
+			if !ok {
+				t.Skip("cannot mount here")
+			}
+			writeInPlace(t, filepath.Join(dir, "data"), fresh)
+			fstest.Unmount(t, dir)
 			if after := sealOf(t, disk); before != again || before == after {
 				t.Errorf("seals %.8s, unchanged %.8s, written to %.8s", before, again, after)
 			}
 		})
+	}
+}
+
+// mountNTFS mounts a volume by ntfs-3g.
+func mountNTFS(t *testing.T, disk string) (dir string, ok bool) {
+	dir = t.TempDir()
+	if out, err := exec.Command(fstest.Tool(t, "ntfs-3g"), disk, dir).CombinedOutput(); err != nil {
+		t.Logf("cannot mount: %s", out)
+		return "", false
+	}
+	t.Cleanup(func() { exec.Command("umount", dir).Run() })
+	return dir, true
+}
+
+// writeInPlace changes the beginning of a file and brings it to its disk.
+func writeInPlace(t *testing.T, path string, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(data, 0)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -78,11 +103,8 @@ func sealOf(t *testing.T, path string) string {
 
 // What a file system names as its stamps is part of the seal, wherever it lies.
 func TestSealReadsStamps(t *testing.T) {
-	disk := filepath.Join(t.TempDir(), "disk")
-	cmd := exec.Command("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; truncate -s 64M \"$0\" && mkfs.xfs --unsupported -q -f \"$0\"", disk)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("needs mkfs.xfs: %v: %s", err, out)
-	}
+	disk := fstest.Volume(t, 64<<20)
+	fstest.Run(t, "mkfs.xfs", "--unsupported", "-q", "-f", disk)
 	before := sealOf(t, disk)
 	f, err := os.OpenFile(disk, os.O_RDWR, 0)
 	if err != nil {
