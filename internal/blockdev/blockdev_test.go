@@ -318,6 +318,29 @@ func TestSourceIsLockedWhileOpen(t *testing.T) {
 	}
 }
 
+// One read into memory that lies otherwise does not keep the rest from going
+// past the page cache.
+func TestReadsStayDirect(t *testing.T) {
+	device, _ := loopDevice(t, 8<<20)
+	src, err := OpenSource(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if src.direct == nil {
+		t.Skip("nothing goes past the page cache here")
+	}
+	buffer := make([]byte, 1<<20+directUnit)
+	for shift := range 3 {
+		if n, err := src.ReadAt(buffer[shift:shift+1<<20], 0); n != 1<<20 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if src.refused.Load() {
+		t.Error("all later reads go through the page cache")
+	}
+}
+
 // protected says whether the kernel lets anybody write to the device.
 func protected(t *testing.T, device string) bool {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,14 +30,16 @@ func openDirect(f *os.File, mode int) *os.File {
 	return os.NewFile(uintptr(fd), f.Name())
 }
 
-// directPart gives the part of n bytes at off that can go past the page cache:
-// p[from:to]. It is empty where that is not worth it.
+// directPart gives the part of p, which is for offset off, that can go past the
+// page cache: p[from:to]. It is empty where that is not worth it, or where p
+// lies otherwise in memory than on the device.
 //
-//	off 512, n 1 MiB  →  p[3584 : 1 MiB - 512], which begins at 4096 and ends at 1 MiB
-func directPart(off, n int64) (from, to int64) {
+//	off 512, 1 MiB  →  p[3584 : 1 MiB - 512], which begins at 4096 and ends at 1 MiB
+func directPart(p []byte, off int64) (from, to int64) {
+	n := int64(len(p))
 	from = (directUnit - off%directUnit) % directUnit
 	to = n - (off+n)%directUnit
-	if to-from < directLeast {
+	if to-from < directLeast || uintptr(unsafe.Pointer(&p[from]))%directUnit != 0 {
 		return 0, 0
 	}
 	return from, to

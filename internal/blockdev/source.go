@@ -80,7 +80,7 @@ func (s *Source) SectorSize() int64 { return s.disk.SectorSize }
 
 // ReadAt reads from the device, large pieces past the page cache.
 func (s *Source) ReadAt(p []byte, off int64) (int, error) {
-	if from, to := directPart(off, int64(len(p))); s.direct != nil && to > 0 && !s.refused.Load() {
+	if from, to := directPart(p, off); s.direct != nil && to > 0 && !s.refused.Load() {
 		n, err := pieces(p, off, from, to, s.file.ReadAt, s.direct.ReadAt)
 		if !noDirect(err) {
 			return n, err

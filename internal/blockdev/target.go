@@ -249,7 +249,7 @@ func (t *Target) SectorSize() int64 { return t.disk.SectorSize }
 
 // ReadAt reads from the device, large pieces past the page cache.
 func (t *Target) ReadAt(p []byte, off int64) (int, error) {
-	if from, to := directPart(off, int64(len(p))); t.direct != nil && to > 0 && !t.refused.Load() {
+	if from, to := directPart(p, off); t.direct != nil && to > 0 && !t.refused.Load() {
 		n, err := pieces(p, off, from, to, t.file.ReadAt, t.direct.ReadAt)
 		if !noDirect(err) {
 			return n, err
@@ -299,7 +299,7 @@ func (t *Target) WriteAt(p []byte, off int64) (int, error) {
 
 // put writes large pieces past the page cache and the rest through it.
 func (t *Target) put(p []byte, off int64) (int, error) {
-	if from, to := directPart(off, int64(len(p))); t.direct != nil && to > 0 && !t.refused.Load() {
+	if from, to := directPart(p, off); t.direct != nil && to > 0 && !t.refused.Load() {
 		n, err := pieces(p, off, from, to, t.putCached, t.direct.WriteAt)
 		if !noDirect(err) {
 			return n, err
