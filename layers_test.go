@@ -36,7 +36,7 @@ internal/filesystem/ext internal/filesystem/xfs internal/filesystem/btrfs intern
 internal/store/dir internal/store/memory internal/store/sftp internal/store/http internal/store/storetest internal/rescue
 internal/filesystem internal/image internal/store internal/store/remote internal/store/ahead
 internal/record
-internal/extent internal/progress internal/version
+internal/extent internal/progress internal/version internal/pack
 `
 
 // ranks gives the line of each name of the picture, counted from below.

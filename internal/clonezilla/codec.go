@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"doppel.live/internal/image"
+	"doppel.live/internal/pack"
 	"doppel.live/internal/partclone"
 )
 
@@ -30,22 +31,25 @@ func (l Level) packedAs() uint32 {
 type compressor func(dst, src []byte) ([]byte, error)
 
 func newCompressor(l Level) (compressor, error) {
-	if l == Gzip {
-		return newGzip(), nil
-	}
-	level := zstd.SpeedDefault
 	switch l {
+	case Gzip:
+		return newGzip(), nil
 	case Fast:
-		level = zstd.SpeedFastest
+		return packFrames(pack.Fast), nil
 	case Max:
-		level = zstd.SpeedBetterCompression
+		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
+			zstd.WithWindowSize(2*frameBytes), zstd.WithZeroFrames(true))
+		if err != nil {
+			return nil, err
+		}
+		return func(dst, src []byte) ([]byte, error) { return encoder.EncodeAll(src, dst), nil }, nil
 	}
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(2*frameBytes), zstd.WithZeroFrames(true))
-	if err != nil {
-		return nil, err
-	}
-	return func(dst, src []byte) ([]byte, error) { return encoder.EncodeAll(src, dst), nil }, nil
+	return packFrames(pack.Default), nil
+}
+
+func packFrames(l pack.Level) compressor {
+	encoder := pack.NewEncoder(l)
+	return func(dst, src []byte) ([]byte, error) { return encoder.Append(dst, src), nil }
 }
 
 // newGzip makes one member of gzip of each frame.
@@ -72,7 +76,7 @@ func packer(o Options) func() (func(*job) error, error) {
 			return nil, err
 		}
 		if o.NoCheck {
-			return func(j *job) error { return pack(compress, j) }, nil
+			return func(j *job) error { return packJob(compress, j) }, nil
 		}
 		unpack, err := newUnpacker(o.Level.packedAs())
 		if err != nil {
@@ -80,7 +84,7 @@ func packer(o Options) func() (func(*job) error, error) {
 		}
 		var again []byte
 		return func(j *job) (err error) {
-			if err := pack(compress, j); err != nil {
+			if err := packJob(compress, j); err != nil {
 				return err
 			}
 			if again, err = unpack(again[:0], j.packData, len(j.plainData)); err == nil && !bytes.Equal(again, j.plainData) {
@@ -105,7 +109,7 @@ func label(j *job) {
 	j.frame.sum = blake3.Sum256(j.packData)
 }
 
-func pack(compress compressor, j *job) (err error) {
+func packJob(compress compressor, j *job) (err error) {
 	seal(j)
 	if j.packData, err = compress(slices.Grow(j.packData[:0], len(j.plainData)), j.plainData); err == nil {
 		label(j)

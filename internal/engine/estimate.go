@@ -5,10 +5,9 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"doppel.live/internal/extent"
 	"doppel.live/internal/image"
+	"doppel.live/internal/pack"
 )
 
 // An estimate reads this many pieces, spread over all that will be read, of
@@ -23,11 +22,7 @@ const (
 // compressed to plain bytes, rate the bytes per second that reading and
 // compressing allow; both are 0 where nothing can be said.
 func Estimate(m *image.Manifest, origins []*Origin) (ratio, rate float64) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return 0, 0
-	}
-	defer encoder.Close()
+	encoder := pack.NewEncoder(pack.Default)
 	var plain, stored int64
 	var reading, packing, failed time.Duration
 	buffer, packed := make([]byte, sampleSize), []byte(nil)
@@ -43,7 +38,7 @@ func Estimate(m *image.Manifest, origins []*Origin) (ratio, rate float64) {
 		}
 		reading += took
 		start = time.Now()
-		packed = encoder.EncodeAll(buffer[:n], packed[:0])
+		packed = encoder.Append(packed[:0], buffer[:n])
 		packing += time.Since(start)
 		if plain, stored = plain+int64(n), stored+int64(len(packed)); reading+packing > sampleTime {
 			break

@@ -1,0 +1,117 @@
+// Package pack compresses frames of Zstandard (RFC 8878), which any zstd reads.
+// It is made for pieces of a disk of about 1 MiB, each a frame of its own: one
+// pass, no history but the frame itself, the same bytes for the same input on
+// every machine.
+//
+//	               ┌─ literals ── literals.go (Huffman) ───────┐
+//	128 KiB ─ match.go                                         ├─ block ─ frame
+//	               └─ sequences ─ sequences.go, fse.go (FSE) ──┘
+//
+// Whoever stores what it gives decodes it first with another decoder and
+// compares: see internal/clonezilla.
+package pack
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/huff0"
+)
+
+// Level says how hard an Encoder looks for what repeats.
+type Level int
+
+const (
+	Fast    Level = iota // as zstd -1
+	Default              // as zstd -3
+)
+
+// Of the format.
+const (
+	magic       = 0xFD2FB528
+	blockMax    = 128 << 10 // bytes of a block, unpacked
+	blockHead   = 3         // bytes before a block
+	rawBlock    = 0
+	packedBlock = 2
+)
+
+// windowBits is the log2 of how far back a frame refers, in bytes: what a
+// decoder must hold.
+const windowBits = 20
+
+// An Encoder makes frames. It holds about 1.5 MiB, and serves one goroutine at
+// a time.
+type Encoder struct {
+	finder    finder
+	literals  []byte // of the block, without what sequences copy
+	sequences []sequence
+	codes     []codes
+	huffman   huff0.Scratch
+	tables    [kinds]tables
+	known     known
+}
+
+// known is what a decoder remembers from block to block.
+type known struct {
+	repeats [2]int      // distances of the last two matches, the last first
+	tables  [kinds]*fse // of the last sequences; nil: not to be had
+	huffman bool        // whether the table of the last literals is ours
+}
+
+// NewEncoder gives an encoder for any number of frames.
+func NewEncoder(l Level) *Encoder {
+	e := &Encoder{literals: make([]byte, 0, blockMax+shortRun), sequences: make([]sequence, 0, blockMax/minMatch)}
+	e.finder.fast = l == Fast
+	return e
+}
+
+// Append appends a frame that unpacks to src, with its length and checksum. The
+// frame is at most 3 bytes for each 128 KiB and 17 longer than src.
+func (e *Encoder) Append(dst, src []byte) []byte {
+	dst = appendHead(dst, len(src))
+	e.finder.reset()
+	e.known = known{repeats: [2]int{1, 4}}
+	for at := 0; ; at += blockMax {
+		end := min(at+blockMax, len(src))
+		dst = e.appendBlock(dst, src, at, end)
+		if end == len(src) {
+			return binary.LittleEndian.AppendUint32(dst, uint32(xxhash.Sum64(src)))
+		}
+	}
+}
+
+// appendHead appends the magic number and the frame's header: with a checksum, a
+// window and the length of what it unpacks to, in 4 bytes where they hold it.
+func appendHead(dst []byte, size int) []byte {
+	const checksum, length4, length8, window = 1 << 2, 2 << 6, 3 << 6, (windowBits - 10) << 3
+	dst = binary.LittleEndian.AppendUint32(dst, magic)
+	if size > math.MaxUint32 {
+		return binary.LittleEndian.AppendUint64(append(dst, length8|checksum, window), uint64(size))
+	}
+	return binary.LittleEndian.AppendUint32(append(dst, length4|checksum, window), uint32(size))
+}
+
+// appendBlock appends src[start:end] as a block, the last of the frame where it
+// ends with src: as it is where packing does not make it smaller.
+func (e *Encoder) appendBlock(dst, src []byte, start, end int) []byte {
+	head, before := len(dst), e.known
+	e.find(src, start, end)
+	dst = e.appendLiterals(append(dst, 0, 0, 0))
+	dst = e.appendSequences(dst)
+	kind, size := packedBlock, len(dst)-head-blockHead
+	if size >= end-start {
+		e.known = before
+		e.known.huffman = false // its table was made for what nobody sees
+		dst = append(dst[:head+blockHead], src[start:end]...)
+		kind, size = rawBlock, end-start
+	}
+	last := 0
+	if end == len(src) {
+		last = 1
+	}
+	putUint24(dst[head:], uint32(last|kind<<1|size<<3))
+	return dst
+}
+
+func putUint24(b []byte, v uint32) { b[0], b[1], b[2] = byte(v), byte(v>>8), byte(v>>16) }
