@@ -65,6 +65,7 @@ func (i *imaging) round(n int64, sample string) {
 	pieces := i.used >> 22
 	i.add("dd read", i.shell("dd if=%s of=/dev/null bs=4M iflag=direct count=%d", i.source, pieces))
 	i.add("dd write", i.shell("dd if=/dev/zero of=%s bs=4M oflag=direct count=%d conv=fsync", i.target, pieces))
+	i.add("dd copy", i.shell("dd if=%s of=%s bs=4M iflag=direct oflag=direct count=%d conv=fsync", i.source, i.target, pieces))
 	// From memory: the file is read twice, the second time from the page cache.
 	i.add("zstd -1 -T2 alone", i.shell("cat %[1]s > /dev/null; zstd -q -1 -T2 -c %[1]s > /dev/null", sample))
 	i.saves(n)
@@ -108,7 +109,7 @@ func folderSize(folder string) (n int64) {
 }
 
 func (i *imaging) report() {
-	i.table(i.B, []string{"dd read", "dd write", "save default", "partclone | zstd3", "save fast", "partclone | zstd1", "partclone | pigz",
+	i.table(i.B, []string{"dd read", "dd write", "dd copy", "save default", "partclone | zstd3", "save fast", "partclone | zstd1", "partclone | pigz",
 		"restore", "zstd | partclone -r", "clone", "partclone -b"}, i.used)
 	i.table(i.B, []string{"zstd -1 -T2 alone"}, min(1<<30, i.used))
 	fmt.Fprintln(os.Stderr, "stored bytes:", i.sizes)
@@ -124,6 +125,7 @@ func (i *imaging) report() {
 	i.ReportMetric(rate("save default", i.used)/limit, "save-default/limit")
 	i.ReportMetric(i.clock("dd write")/i.clock("restore"), "restore/dd-write")
 	i.ReportMetric(i.clock("dd write")/i.clock("clone"), "clone/dd-write")
+	i.ReportMetric(i.clock("dd copy")/i.clock("clone"), "clone/dd-copy")
 	i.ReportMetric(float64(i.sizes["default"])/float64(i.sizes["zstd3"]), "size-default/zstd3")
 	i.ReportMetric(float64(i.sizes["fast"])/float64(i.sizes["zstd1"]), "size-fast/zstd1")
 	i.ReportMetric(max(i.peak("save default"), i.peak("restore"), i.peak("clone")), "peak-MiB")
