@@ -88,7 +88,7 @@ func packer(o Options) func() (func(*job) error, error) {
 				return err
 			}
 			if again, err = unpack(again[:0], j.packData, len(j.plainData)); err == nil && !bytes.Equal(again, j.plainData) {
-				err = fmt.Errorf("a frame decoded to other bytes than were saved: this computer's memory or processor is not reliable")
+				err = errors.New("a frame decoded to other bytes than were saved: test this computer's memory; where that is sound, save with --compress gzip, which other code packs, and report this")
 			}
 			return err
 		}, nil

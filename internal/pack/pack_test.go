@@ -158,10 +158,14 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// stretch makes a long input of a short one: it repeats it, and changes a byte
-// here and there.
+// stretch makes a long input of a short one: it repeats it, to some blocks at
+// most and now and then beyond a window, and changes a byte here and there.
 func stretch(seed []byte, times int, change uint32) []byte {
-	src := bytes.Repeat(seed, min(times, 1+(2<<20)/max(1, len(seed))))
+	most := 3 * blockMax
+	if change%32 == 31 {
+		most = 3 << (windowBits - 1)
+	}
+	src := bytes.Repeat(seed, min(times, 1+most/max(1, len(seed))))
 	for at := int(change % 5000); change > 0 && at < len(src); at += int(change%7919) + at/64 {
 		src[at] ^= byte(change>>8) | 1
 		change = change*1664525 + 1013904223
