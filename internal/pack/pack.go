@@ -1,7 +1,6 @@
 // Package pack compresses frames of Zstandard (RFC 8878), which any zstd reads.
 // It is made for pieces of a disk of about 1 MiB, each a frame of its own: one
-// pass, no history but the frame itself, the same bytes for the same input on
-// every machine.
+// pass, and no history but the frame itself.
 //
 //	               ┌─ literals ── literals.go (Huffman) ───────┐
 //	128 KiB ─ match.go                                         ├─ block ─ frame

@@ -191,12 +191,12 @@ func (e *Encoder) appendBits(dst []byte) []byte {
 	return dst
 }
 
-// grow gives b with room for n bytes more.
+// grow gives b with room for n bytes more, and for a block behind them.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	return append(make([]byte, 0, 2*cap(b)+n), b...)
+	return append(make([]byte, 0, len(b)+n+blockMax), b...)
 }
 
 // bitWriter collects bits, the lowest first.
