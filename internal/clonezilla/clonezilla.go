@@ -36,7 +36,6 @@ type Options struct {
 	Level   Level
 	Workers int    // goroutines that compress; 0: one for each processor
 	Split   int64  // most bytes of a file that holds a volume; 0: as long as it gets
-	NoCheck bool   // do not decode each frame again before it counts as saved
 	Command string // the command line, for people, kept in the image
 	// Files are more files for the image, by name, which nobody needs for a
 	// restore: what a rescue leaves.

@@ -66,32 +66,39 @@ func newGzip() compressor {
 }
 
 // packer gives a worker that makes the stored form of frames.
-func packer(o Options) func() (func(*job) error, error) {
-	if o.Level == None {
+func packer(level Level) func() (func(*job) error, error) {
+	if level == None {
 		return func() (func(*job) error, error) { return storeAsIs, nil }
 	}
 	return func() (func(*job) error, error) {
-		compress, err := newCompressor(o.Level)
+		compress, err := newCompressor(level)
 		if err != nil {
 			return nil, err
 		}
-		if o.NoCheck {
-			return func(j *job) error { return packJob(compress, j) }, nil
-		}
-		unpack, err := newUnpacker(o.Level.packedAs())
+		unpack, err := newUnpacker(level.packedAs())
 		if err != nil {
 			return nil, err
 		}
-		var again []byte
-		return func(j *job) (err error) {
-			if err := packJob(compress, j); err != nil {
-				return err
-			}
-			if again, err = unpack(again[:0], j.packData, len(j.plainData)); err == nil && !bytes.Equal(again, j.plainData) {
-				err = errors.New("a frame decoded to other bytes than were saved: test this computer's memory; where that is sound, save with --compress gzip, which other code packs, and report this")
-			}
+		return checked(compress, unpack), nil
+	}
+}
+
+// checked packs frames, and unpacks each again before it counts as saved.
+func checked(compress compressor, unpack unpacker) func(*job) error {
+	var again []byte
+	return func(j *job) (err error) {
+		seal(j)
+		if j.packData, err = compress(slices.Grow(j.packData[:0], len(j.plainData)), j.plainData); err != nil {
 			return err
-		}, nil
+		}
+		label(j)
+		if again, err = unpack(again[:0], j.packData, len(j.plainData)); err != nil {
+			return fmt.Errorf("%w: %w", image.ErrMiscoded, err)
+		}
+		if !bytes.Equal(again, j.plainData) {
+			return image.ErrMiscoded
+		}
+		return nil
 	}
 }
 
@@ -107,14 +114,6 @@ func seal(j *job) {
 func label(j *job) {
 	j.stored = uint32(len(j.packData))
 	j.frame.sum = blake3.Sum256(j.packData)
-}
-
-func packJob(compress compressor, j *job) (err error) {
-	seal(j)
-	if j.packData, err = compress(slices.Grow(j.packData[:0], len(j.plainData)), j.plainData); err == nil {
-		label(j)
-	}
-	return err
 }
 
 func storeAsIs(j *job) error {

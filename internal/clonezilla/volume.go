@@ -141,7 +141,7 @@ func (w *volumeWriter) create() (err error) {
 	if w.frames, err = newFramesWriter(frames, w.head); err != nil {
 		return err
 	}
-	if w.pipe, err = startPipeline(w.image.options.Workers, packer(w.image.options), w.put); err != nil {
+	if w.pipe, err = startPipeline(w.image.options.Workers, packer(w.image.options.Level), w.put); err != nil {
 		return err
 	}
 	if w.head.stream == streamRaw {

@@ -53,6 +53,12 @@ func volumeError(d image.Disk, v image.Volume, bad *readError) error {
 
 // placeError is for what the place of the image did not take.
 func placeError(what string, err error) error {
+	if errors.Is(err, image.ErrMiscoded) {
+		return &Error{
+			Err:  fmt.Errorf("%s: %w", what, err),
+			Next: "this computer's memory or processor is not reliable: test its memory, or save on another computer; where it is sound, save with --compress gzip, which other code packs, and report this",
+		}
+	}
 	return &Error{
 		Err:  fmt.Errorf("%s: %w", what, err),
 		Next: "the place for images went away or is failing: check its cable or network and its health with doppel disks, then save again, or choose another place with --images",

@@ -388,6 +388,14 @@ func TestFailingSourceAndFullPlace(t *testing.T) {
 	}
 }
 
+// The place for images is not blamed for a frame that this computer miscoded.
+func TestMiscodedFrameBlamesTheComputer(t *testing.T) {
+	var e *Error
+	if err := placeError("volume sda1", fmt.Errorf("frame: %w", image.ErrMiscoded)); !errors.As(err, &e) || !strings.Contains(e.Next, "memory") || strings.Contains(e.Next, "cable") {
+		t.Errorf("%+v", err)
+	}
+}
+
 func TestDamagedImageEndsTheRestore(t *testing.T) {
 	source := makeDisk(t, "gpt")
 	im := save(t, source, Choice{})

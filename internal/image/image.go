@@ -141,6 +141,10 @@ func (m *Manifest) Lost() (sum int64) {
 // those that were written.
 var ErrDamaged = errors.New("image is damaged")
 
+// ErrMiscoded is wrapped by the error of a save that cannot decode what it
+// encoded to the same bytes: the memory, the processor or the encoder is at fault.
+var ErrMiscoded = errors.New("a frame does not decode to the bytes that were saved")
+
 // Frame is one stored frame of a saved volume.
 type Frame struct {
 	Offset  int64           // bytes in the stored stream

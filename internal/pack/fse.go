@@ -137,10 +137,7 @@ func (t *fse) number(n int, owner []uint8) {
 			continue
 		}
 		// A state from size to 2*size-1 becomes one from has to 2*has-1.
-		most := t.log - uint(bits.Len(uint(has-1)))
-		if has > 1 {
-			most++
-		}
+		most := t.log + 1 - uint(bits.Len(uint(has-1)))
 		t.steps[c] = step{uint32(most)<<16 - uint32(has)<<most, int32(before - has)}
 		before += has
 	}

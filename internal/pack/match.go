@@ -26,7 +26,7 @@ func (e *Encoder) find(src []byte, start, end int) {
 	e.sequences, e.literals = e.sequences[:0], e.literals[:0]
 	last, other := e.known.repeats[0], e.known.repeats[1]
 	anchor := start
-	for pos := max(start, 1); pos <= end-margin; pos = anchor {
+	for pos := start; pos <= end-margin; pos = anchor {
 		m := e.finder.search(src, pos, anchor, end, last)
 		if m.length == 0 {
 			break
@@ -41,18 +41,13 @@ func (e *Encoder) find(src []byte, start, end int) {
 		if anchor = m.at + m.length; anchor > end-margin {
 			break
 		}
-		e.finder.remember(src, m.at, anchor)
+		e.finder.rememberMatch(src, m.at, anchor)
 		// Matches that lie one behind the other have the distances of the last
 		// two in turns. Behind no literals the format has 1 for the last but one.
 		for anchor <= end-margin && load32(src, anchor) == load32(src, anchor-other) {
 			n := minMatch + common(src, anchor-other+minMatch, anchor+minMatch, end)
 			last, other = other, last
-			if e.finder.fast {
-				e.finder.remember6(src, anchor)
-			} else {
-				e.finder.remember8(src, anchor)
-				e.finder.remember5(src, anchor)
-			}
+			e.finder.remember(src, anchor)
 			e.sequences = append(e.sequences, sequence{length: uint32(n - leastLength), offset: 1})
 			anchor += n
 		}
@@ -189,32 +184,33 @@ func (f *finder) searchFast(src []byte, pos, anchor, end, last int) match {
 	return match{}
 }
 
-// remember takes note of some places of a match and behind it.
-func (f *finder) remember(src []byte, from, to int) {
+// rememberMatch takes note of some places of a match.
+func (f *finder) rememberMatch(src []byte, from, to int) {
+	f.remember(src, from+2)
 	if f.fast {
-		f.remember6(src, from+2)
-		f.remember6(src, to-2)
+		f.rememberShort(hash6(load64(src, to-2)), to-2)
 		return
 	}
-	f.remember8(src, from+2)
-	f.remember5(src, from+2)
-	f.remember8(src, to-2)
-	f.remember5(src, to-1)
+	f.rememberLong(hash8(load64(src, to-2)), to-2)
+	f.rememberShort(hash5(load64(src, to-1)), to-1)
 }
 
-func (f *finder) remember8(src []byte, pos int) {
-	h := hash8(load64(src, pos))
-	f.long[h>>(64-longBits)] = longEntry(h, pos)
+// remember takes note of a place.
+func (f *finder) remember(src []byte, pos int) {
+	v := load64(src, pos)
+	if f.fast {
+		f.rememberShort(hash6(v), pos)
+		return
+	}
+	f.rememberLong(hash8(v), pos)
+	f.rememberShort(hash5(v), pos)
 }
 
-func (f *finder) remember6(src []byte, pos int) {
-	h := hash6(load64(src, pos))
-	f.short[h>>(64-shortBits)] = shortEntry(h, pos)
+func (f *finder) rememberLong(hash uint64, pos int) {
+	f.long[hash>>(64-longBits)] = longEntry(hash, pos)
 }
-
-func (f *finder) remember5(src []byte, pos int) {
-	h := hash5(load64(src, pos))
-	f.short[h>>(64-shortBits)] = shortEntry(h, pos)
+func (f *finder) rememberShort(hash uint64, pos int) {
+	f.short[hash>>(64-shortBits)] = shortEntry(hash, pos)
 }
 
 // widen makes a match of n bytes at pos as long as it can be, to both sides: not

@@ -109,8 +109,7 @@ func (e *Encoder) appendBlock(dst, src []byte, start, end int) []byte {
 	if end == len(src) {
 		last = 1
 	}
-	putUint24(dst[head:], uint32(last|kind<<1|size<<3))
+	v := last | kind<<1 | size<<3
+	dst[head], dst[head+1], dst[head+2] = byte(v), byte(v>>8), byte(v>>16)
 	return dst
 }
-
-func putUint24(b []byte, v uint32) { b[0], b[1], b[2] = byte(v), byte(v>>8), byte(v>>16) }

@@ -81,16 +81,8 @@ func codesOf(s sequence) codes {
 
 // appendSequences appends the sequences of the block.
 func (e *Encoder) appendSequences(dst []byte) []byte {
-	n := len(e.sequences)
-	switch {
-	case n == 0:
-		return append(dst, 0)
-	case n < 128:
-		dst = append(dst, byte(n))
-	case n < 0x7F00:
-		dst = append(dst, byte(n>>8)+128, byte(n))
-	default:
-		dst = append(dst, 255, byte(n-0x7F00), byte((n-0x7F00)>>8))
+	if dst = appendCount(dst, len(e.sequences)); len(e.sequences) == 0 {
+		return dst
 	}
 	var counts [kinds][64]uint32
 	e.countCodes(&counts)
@@ -102,6 +94,17 @@ func (e *Encoder) appendSequences(dst []byte) []byte {
 		dst[modes] |= mode << (6 - 2*kind)
 	}
 	return e.appendBits(dst)
+}
+
+// appendCount appends the number of sequences, at most 0x7F00 + 0xFFFF.
+func appendCount(dst []byte, n int) []byte {
+	switch {
+	case n < 128:
+		return append(dst, byte(n))
+	case n < 0x7F00:
+		return append(dst, byte(n>>8)+128, byte(n))
+	}
+	return append(dst, 255, byte(n-0x7F00), byte((n-0x7F00)>>8))
 }
 
 // countCodes sets codes, and counts them by kind.
