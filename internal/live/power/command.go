@@ -3,6 +3,7 @@ package power
 import (
 	"fmt"
 	"io"
+	"os/signal"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,8 @@ func Command(a Action, name string, args []string, stderr io.Writer) int {
 		unix.Sync()
 		err = Now(a)
 	} else {
+		// All programs are ended at once, before this one has said that it was heard.
+		signal.Ignore(unix.SIGTERM, unix.SIGHUP)
 		err = Ask(a)
 	}
 	if err != nil {

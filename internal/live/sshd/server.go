@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,11 @@ type Server struct {
 const (
 	handshakeTime = 30 * time.Second
 	maxGuests     = 32 // connections at once
+	// What is running when the server ends may tell how that ended for this long,
+	// and the guest hang up for that long. It is less than what the first process
+	// gives all programs before it kills them.
+	lastWords = 5 * time.Second
+	farewell  = time.Second
 )
 
 // NewHostKey makes a host key.
@@ -78,7 +84,9 @@ func (s *Server) log(format string, args ...any) {
 	}
 }
 
-// Serve answers until ctx ends, and then waits for the sessions to end.
+// Serve answers until ctx ends. Nobody comes in from then on; sessions that end
+// within seconds, as those do whose programs are ended too, still tell how, the
+// others are cut off, and waited for.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -117,10 +125,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // receive serves one connection.
 func (s *Server) receive(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	_ = conn.SetDeadline(time.Now().Add(handshakeTime))
+	early := context.AfterFunc(ctx, func() { conn.Close() })
 	c, channels, requests, err := ssh.NewServerConn(conn, s.config())
-	if err != nil {
+	if early(); err != nil {
 		s.log("%s was sent away: %v", conn.RemoteAddr(), err)
 		return
 	}
@@ -128,7 +136,27 @@ func (s *Server) receive(ctx context.Context, conn net.Conn) {
 	s.log("%s came in with the key %s", conn.RemoteAddr(), c.Permissions.Extensions["key"])
 	go ssh.DiscardRequests(requests) // keep-alive questions get the answer no, which is one
 	var sessions sync.WaitGroup
-	for n := range channels {
+	gone := s.sessions(ctx, channels, &sessions, []string{"SSH_CONNECTION=" + addresses(conn)})
+	if !gone {
+		s.part(channels, &sessions)
+		conn.Close()
+	}
+	sessions.Wait()
+	s.log("%s is gone", conn.RemoteAddr())
+}
+
+// sessions begins what a guest asks for until the guest is gone or ctx ends.
+func (s *Server) sessions(ctx context.Context, channels <-chan ssh.NewChannel, running *sync.WaitGroup, env []string) (gone bool) {
+	for {
+		var n ssh.NewChannel
+		select {
+		case <-ctx.Done():
+			return false
+		case n = <-channels:
+		}
+		if n == nil {
+			return true
+		}
 		if n.ChannelType() != "session" {
 			_ = n.Reject(ssh.UnknownChannelType, "only sessions are known here")
 			continue
@@ -137,11 +165,33 @@ func (s *Server) receive(ctx context.Context, conn net.Conn) {
 		if err != nil {
 			continue
 		}
-		x := &session{server: s, channel: channel, env: []string{"SSH_CONNECTION=" + addresses(conn)}}
-		sessions.Go(func() { x.serve(asked) })
+		x := &session{server: s, channel: channel, env: slices.Clone(env)}
+		running.Go(func() { x.serve(asked) })
 	}
-	sessions.Wait()
-	s.log("%s is gone", conn.RemoteAddr())
+}
+
+// part lets the sessions of a guest end and the guest hang up, in that order:
+// who hangs up first may take away what the other has not read yet.
+func (s *Server) part(channels <-chan ssh.NewChannel, running *sync.WaitGroup) {
+	hungUp, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(hungUp)
+		for n := range channels {
+			_ = n.Reject(ssh.Prohibited, "the server is ending")
+		}
+	}()
+	go func() {
+		defer close(ended)
+		running.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(lastWords):
+	}
+	select {
+	case <-hungUp:
+	case <-time.After(farewell):
+	}
 }
 
 // addresses is what SSH_CONNECTION holds: address and port of both sides.

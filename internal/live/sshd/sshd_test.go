@@ -1,10 +1,12 @@
 package sshd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -24,6 +26,7 @@ type lab struct {
 	t    *testing.T
 	dir  string
 	port string
+	end  context.CancelFunc // of the server
 
 	mu  sync.Mutex
 	log []string
@@ -67,6 +70,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	l.end = cancel
 	served := make(chan error)
 	go func() { served <- s.Serve(ctx, listener) }()
 	t.Cleanup(func() {
@@ -275,6 +279,41 @@ func TestResizeAndSignal(t *testing.T) {
 	}
 	if err := s.Wait(); !errors.As(err, &exit) || exit.Signal() != "TERM" {
 		t.Error(err)
+	}
+}
+
+// Where the server ends, what runs and ends too still tells how, and nobody
+// comes in.
+func TestEnding(t *testing.T) {
+	l := newLab(t)
+	cmd := l.client("known", "root@127.0.0.1", "echo ready; cat; echo over; exit 7")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(out)
+	if line, err := said.ReadString('\n'); line != "ready\n" {
+		t.Fatal(line, err)
+	}
+	l.end()
+	for {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+l.port)
+		if err != nil {
+			break // nobody listens: it is ending
+		}
+		conn.Close()
+	}
+	in.Close()
+	rest, _ := io.ReadAll(said)
+	if err := cmd.Wait(); status(err) != 7 || string(rest) != "over\n" {
+		t.Errorf("status %d after %q", status(err), rest)
 	}
 }
 
