@@ -37,12 +37,7 @@ func newCompressor(l Level) (compressor, error) {
 	case Fast:
 		return packFrames(pack.Fast), nil
 	case Max:
-		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
-			zstd.WithWindowSize(2*frameBytes), zstd.WithZeroFrames(true))
-		if err != nil {
-			return nil, err
-		}
-		return func(dst, src []byte) ([]byte, error) { return encoder.EncodeAll(src, dst), nil }, nil
+		return packFrames(pack.Max), nil
 	}
 	return packFrames(pack.Default), nil
 }

@@ -21,13 +21,25 @@ type match struct {
 	at, length, distance int
 }
 
-// find divides src[start:end] into sequences and literals.
-func (e *Encoder) find(src []byte, start, end int) {
+// divide divides src[start:end] into sequences and literals.
+func (e *Encoder) divide(src []byte, start, end int) {
 	e.sequences, e.literals = e.sequences[:0], e.literals[:0]
-	last, other := e.known.repeats[0], e.known.repeats[1]
+	if e.optimal != nil {
+		e.optimal.divide(e, src, start, end)
+	} else {
+		e.finder.divide(e, src, start, end)
+	}
+}
+
+// divide takes match after match as search finds them.
+func (f *finder) divide(e *Encoder, src []byte, start, end int) {
+	if start == 0 {
+		f.reset()
+	}
+	last, other := int(e.known.repeats[0]), int(e.known.repeats[1])
 	anchor := start
 	for pos := start; pos <= end-margin; pos = anchor {
-		m := e.finder.search(src, pos, anchor, end, last)
+		m := f.search(src, pos, anchor, end, last)
 		if m.length == 0 {
 			break
 		}
@@ -41,18 +53,18 @@ func (e *Encoder) find(src []byte, start, end int) {
 		if anchor = m.at + m.length; anchor > end-margin {
 			break
 		}
-		e.finder.rememberMatch(src, m.at, anchor)
+		f.rememberMatch(src, m.at, anchor)
 		// Matches that lie one behind the other have the distances of the last
 		// two in turns. Behind no literals the format has 1 for the last but one.
 		for anchor <= end-margin && load32(src, anchor) == load32(src, anchor-other) {
 			n := minMatch + common(src, anchor-other+minMatch, anchor+minMatch, end)
 			last, other = other, last
-			e.finder.remember(src, anchor)
+			f.remember(src, anchor)
 			e.sequences = append(e.sequences, sequence{length: uint32(n - leastLength), offset: 1})
 			anchor += n
 		}
 	}
-	e.known.repeats = [2]int{last, other}
+	e.known.repeats = repeats{uint32(last), uint32(other)}
 	e.addLiterals(src, anchor, end)
 }
 

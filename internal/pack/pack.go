@@ -1,10 +1,13 @@
 // Package pack compresses frames of Zstandard (RFC 8878), which any zstd reads.
-// It is made for pieces of a disk of about 1 MiB, each a frame of its own: one
-// pass, and no history but the frame itself.
+// It is made for pieces of a disk of about 1 MiB, each a frame of its own, with
+// no history but the frame itself.
 //
-//	               ┌─ literals ── literals.go (Huffman) ───────┐
-//	128 KiB ─ match.go                                         ├─ block ─ frame
-//	               └─ sequences ─ sequences.go, fse.go (FSE) ──┘
+//	                            ┌─ literals ── literals.go (Huffman) ───────┐
+//	128 KiB ─ match.go, or      │                                           ├─ block ─ frame
+//	          optimal.go (Max) ─┴─ sequences ─ sequences.go, fse.go (FSE) ──┘
+//
+// Fast and Default take the first match that they come to. Max weighs all ways
+// through against each other, which takes ten times as long.
 //
 // Whoever stores what it gives decodes it first with another decoder and
 // compares: see internal/clonezilla.
@@ -24,6 +27,7 @@ type Level int
 const (
 	Fast    Level = iota // as zstd -1
 	Default              // as zstd -3
+	Max                  // as zstd -16
 )
 
 // Of the format.
@@ -39,11 +43,12 @@ const (
 // decoder must hold.
 const windowBits = 20
 
-// An Encoder makes frames. It holds about 1.5 MiB, and serves one goroutine at
+// An Encoder makes frames. It holds up to 4 MiB, and serves one goroutine at
 // a time.
 type Encoder struct {
-	finder    finder
-	literals  []byte // of the block, without what sequences copy
+	finder    *finder  // of Fast and Default
+	optimal   *optimal // of Max
+	literals  []byte   // of the block, without what sequences copy
 	sequences []sequence
 	codes     []codes
 	huffman   huff0.Scratch
@@ -53,15 +58,19 @@ type Encoder struct {
 
 // known is what a decoder remembers from block to block.
 type known struct {
-	repeats [2]int      // distances of the last two matches, the last first
+	repeats repeats
 	tables  [kinds]*fse // of the last sequences; nil: not to be had
 	huffman bool        // whether the table of the last literals is ours
 }
 
 // NewEncoder gives an encoder for any number of frames.
 func NewEncoder(l Level) *Encoder {
-	e := &Encoder{literals: make([]byte, 0, blockMax+shortRun), sequences: make([]sequence, 0, blockMax/minMatch)}
-	e.finder.fast = l == Fast
+	e := &Encoder{literals: make([]byte, 0, blockMax+shortRun), sequences: make([]sequence, 0, blockMax/leastLength)}
+	if l == Max {
+		e.optimal = &optimal{}
+	} else {
+		e.finder = &finder{fast: l == Fast}
+	}
 	return e
 }
 
@@ -69,8 +78,7 @@ func NewEncoder(l Level) *Encoder {
 // frame is at most 3 bytes for each 128 KiB and 17 longer than src.
 func (e *Encoder) Append(dst, src []byte) []byte {
 	dst = appendHead(dst, len(src))
-	e.finder.reset()
-	e.known = known{repeats: [2]int{1, 4}}
+	e.known = known{repeats: repeats{1, 4, 8}}
 	for at := 0; ; at += blockMax {
 		end := min(at+blockMax, len(src))
 		dst = e.appendBlock(dst, src, at, end)
@@ -95,7 +103,7 @@ func appendHead(dst []byte, size int) []byte {
 // ends with src: as it is where packing does not make it smaller.
 func (e *Encoder) appendBlock(dst, src []byte, start, end int) []byte {
 	head, before := len(dst), e.known
-	e.find(src, start, end)
+	e.divide(src, start, end)
 	dst = e.appendLiterals(append(dst, 0, 0, 0))
 	dst = e.appendSequences(dst)
 	kind, size := packedBlock, len(dst)-head-blockHead

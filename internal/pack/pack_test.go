@@ -59,7 +59,7 @@ func inputs(t testing.TB) map[string][]byte {
 }
 
 func levels() map[string]*Encoder {
-	return map[string]*Encoder{"fast": NewEncoder(Fast), "default": NewEncoder(Default)}
+	return map[string]*Encoder{"fast": NewEncoder(Fast), "default": NewEncoder(Default), "max": NewEncoder(Max)}
 }
 
 func decoder(t testing.TB) *zstd.Decoder {
@@ -149,7 +149,7 @@ func TestFramesAreSmall(t *testing.T) {
 	}
 }
 
-var peers = map[string]zstd.EncoderLevel{"fast": zstd.SpeedFastest, "default": zstd.SpeedDefault}
+var peers = map[string]zstd.EncoderLevel{"fast": zstd.SpeedFastest, "default": zstd.SpeedDefault, "max": zstd.SpeedBestCompression}
 
 // FuzzAppend packs what a decoder must give back.
 func FuzzAppend(f *testing.F) {
