@@ -207,7 +207,8 @@ func (d *Dialogue) lost() error {
 	}
 }
 
-// Lend implements tui.Dialogue.
+// Lend implements tui.Dialogue. What was shown before has been answered: it does
+// not come back, as whoever sees a page presses keys, which it would not hear.
 func (d *Dialogue) Lend(hint string, f func()) error {
 	var failed error
 	err := d.do(func() {
@@ -216,6 +217,7 @@ func (d *Dialogue) Lend(hint string, f func()) error {
 		}
 		fmt.Fprintf(d.tty, "\r\n%s\r\n", hint)
 		f()
+		d.frame.views, d.frame.help = nil, false
 		if failed = d.screen.Resume(); failed == nil {
 			d.repaint()
 		}
