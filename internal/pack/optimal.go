@@ -17,14 +17,18 @@ const (
 	// enough is the length from which on a match is taken without a look at
 	// other ways, in bytes.
 	enough = 128
+	// plenty is the length from which on a match with a distance used before is
+	// not beaten by one with another.
+	plenty = 32
 	// What would end within overlap bytes of the end of a piece is found again
 	// with the next: there it is seen what follows.
 	overlap = 64
-	// A place to which a match leads at that little more than to the place
-	// before is passed over, in bits with costBits behind the point.
-	hardlyMore = 1 << (costBits - 1)
-	// Behind many literals matches are looked for in fewer places: behind each
-	// 1<<patience of them in one less out of two, three and so on.
+	// Where the next place costs hardly more than a place, as a match leads over
+	// it, no match is looked for: in bits with costBits behind the point.
+	hardlyMore = 1 << costBits
+	// Behind many literals matches are looked for in fewer places: in every
+	// second behind 1<<patience of them, in every third behind twice as many,
+	// and so on to leastOften.
 	patience   = 8
 	leastOften = 16
 )
@@ -170,7 +174,7 @@ func (o *optimal) walk(src []byte, start, stop, end int) (n int, taken pathMatch
 		}
 		v := load64(src, pos)
 		taken, longest := o.again(src, i, pos, end, v)
-		if taken.length == 0 {
+		if taken.length == 0 && longest < plenty {
 			taken = o.look(src, i, pos, end, longest, v)
 		}
 		if taken.length > 0 {
