@@ -108,7 +108,6 @@ func (o *optimal) divide(e *Encoder, src []byte, start, end int) {
 		o.costs.learn(next - pos)
 		pos = next
 	}
-	o.buckets.rememberTo(src, end)
 	e.addLiterals(src, anchor, end)
 	o.costs.addLiterals(src[anchor:end])
 }

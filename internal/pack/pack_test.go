@@ -134,7 +134,8 @@ func TestFramesStandAlone(t *testing.T) {
 	}
 }
 
-// Frames are not larger than those of the library's encoder of the same kind.
+// Frames are not larger than those of the library's encoder of the same kind;
+// max, which has no other purpose, makes them a twentieth smaller.
 func TestFramesAreSmall(t *testing.T) {
 	src := inputs(t)["program"]
 	for level, e := range levels() {
@@ -143,8 +144,11 @@ func TestFramesAreSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 		own, theirs := len(e.Append(nil, src)), len(peer.EncodeAll(src, nil))
+		if level == "max" {
+			theirs -= theirs / 20
+		}
 		if own > theirs {
-			t.Errorf("%s: %d bytes, the library's %d", level, own, theirs)
+			t.Errorf("%s: %d bytes, with the library's no more than %d", level, own, theirs)
 		}
 	}
 }
