@@ -41,8 +41,8 @@ Options:
   --except NAMES    leave these partitions out, such as sda3,sda5
   --compress HOW    none, fast, default, max, or gzip for the oldest versions of
                     Clonezilla (default: default). With max programs and text
-                    become about a seventh smaller than with default, and a
-                    save takes many times as long; restoring does not
+                    become 10 to 15 % smaller than with default, and a save
+                    takes ten times as long; a restore does not
   --split SIZE      cut volumes into files of at most SIZE: 4G, 2000M, or none
                     (default: none, but 4G on FAT where one could get too long)
   --rescue          the disk fails: read around what cannot be read, in large
