@@ -1,6 +1,9 @@
 package pack
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // optimal divides blocks into sequences so that they become small. Piece by piece
 // it finds, of all the ways through, the one that costs the fewest bits, as far
@@ -152,10 +155,11 @@ func (o *optimal) add(e *Encoder, src []byte, anchor, pos int, m pathMatch) int 
 // long enough it ends, at node n, and gives that.
 func (o *optimal) walk(src []byte, start, stop, end int) (n int, taken pathMatch) {
 	n = stop - start
-	for i := range o.nodes[1 : n+enough] {
-		o.nodes[1+i].cost = 1<<32 - 1
-	}
+	ready := 1 // the first node that holds what is left of another piece
 	for i := range n {
+		for ; ready < i+enough; ready++ {
+			o.nodes[ready].cost = math.MaxUint32
+		}
 		at, next, pos := o.arrive(i), &o.nodes[i+1], start+i
 		if c := at.cost + o.costs.literal(src[pos], at.literals); c < next.cost {
 			next.cost, next.length = c, 0
