@@ -30,16 +30,16 @@ func (l Level) packedAs() uint32 {
 // compressor appends to dst what src packs to.
 type compressor func(dst, src []byte) ([]byte, error)
 
-func newCompressor(l Level) (compressor, error) {
+func newCompressor(l Level) compressor {
 	switch l {
 	case Gzip:
-		return newGzip(), nil
+		return newGzip()
 	case Fast:
-		return packFrames(pack.Fast), nil
+		return packFrames(pack.Fast)
 	case Max:
-		return packFrames(pack.Max), nil
+		return packFrames(pack.Max)
 	}
-	return packFrames(pack.Default), nil
+	return packFrames(pack.Default)
 }
 
 func packFrames(l pack.Level) compressor {
@@ -66,15 +66,11 @@ func packer(level Level) func() (func(*job) error, error) {
 		return func() (func(*job) error, error) { return storeAsIs, nil }
 	}
 	return func() (func(*job) error, error) {
-		compress, err := newCompressor(level)
-		if err != nil {
-			return nil, err
-		}
 		unpack, err := newUnpacker(level.packedAs())
 		if err != nil {
 			return nil, err
 		}
-		return checked(compress, unpack), nil
+		return checked(newCompressor(level), unpack), nil
 	}
 }
 

@@ -16,7 +16,6 @@ type bucket [4]uint32
 const (
 	threeBits  = 14
 	bucketBits = 16
-	prime32    = prime >> 32
 )
 
 // nearMatch is the distance of a match, and above windowBits its length.
@@ -45,10 +44,10 @@ type slots struct {
 
 // slots gives those of pos, where v is.
 func (b *buckets) slots(v uint64, pos int) slots {
-	three, four, eight := uint32(v<<8)*prime32, (v<<32)*prime, hash8(v)
+	three, four, eight := hash3(v), hash4(v), hash8(v)
 	return slots{
-		three: &b.three[three>>(32-threeBits)], four: &b.four[four>>(64-bucketBits)], eight: &b.eight[eight>>(64-bucketBits)],
-		newFour: shortEntry(four, pos), newEight: shortEntry(eight, pos),
+		three: &b.three[three>>(64-threeBits)], four: &b.four[four>>(64-bucketBits)], eight: &b.eight[eight>>(64-bucketBits)],
+		newFour: entry(four, bucketBits, pos), newEight: entry(eight, bucketBits, pos),
 	}
 }
 
@@ -72,7 +71,8 @@ func (b *buckets) rememberTo(src []byte, pos int) {
 func (b *buckets) passOver(pos int) { b.known = max(b.known, pos) }
 
 // look gives the matches of pos, where v is: each longer than least bytes and
-// than the one before, and none longer than enough. It takes note of pos.
+// than the one before, and none longer than enough. It takes note of pos. Where a
+// piece is found again, places behind pos are known, which seem a window away.
 func (b *buckets) look(list *nearMatches, src []byte, pos, end, least int, v uint64) []nearMatch {
 	s := b.slots(v, pos)
 	most, n := min(end, pos+enough), 0

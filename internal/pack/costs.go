@@ -99,7 +99,7 @@ func (c *costs) run(n uint32) uint32 {
 	if n < longLiterals {
 		return c.runs[n]
 	}
-	code := uint8(bits.Len32(n) + 18)
+	code := literalsCode(n)
 	return c.ofCode(literalCodes, code, literalBits[code&63])
 }
 

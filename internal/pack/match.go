@@ -21,16 +21,6 @@ type match struct {
 	at, length, distance int
 }
 
-// divide divides src[start:end] into sequences and literals.
-func (e *Encoder) divide(src []byte, start, end int) {
-	e.sequences, e.literals = e.sequences[:0], e.literals[:0]
-	if e.optimal != nil {
-		e.optimal.divide(e, src, start, end)
-	} else {
-		e.finder.divide(e, src, start, end)
-	}
-}
-
 // divide takes match after match as search finds them.
 func (f *finder) divide(e *Encoder, src []byte, start, end int) {
 	if start == 0 {
@@ -102,15 +92,12 @@ const (
 func hash8(v uint64) uint64 { return v * prime }
 func hash6(v uint64) uint64 { return (v << 16) * prime }
 func hash5(v uint64) uint64 { return (v << 24) * prime }
+func hash4(v uint64) uint64 { return (v << 32) * prime }
+func hash3(v uint64) uint64 { return (v << 40) * prime }
 
-// longEntry is what long holds for hash and pos.
-func longEntry(hash uint64, pos int) uint32 {
-	return uint32(hash>>(64-longBits-tagBits))<<windowBits | uint32(pos)&placeMask
-}
-
-// shortEntry is what short holds for hash and pos.
-func shortEntry(hash uint64, pos int) uint32 {
-	return uint32(hash>>(64-shortBits-tagBits))<<windowBits | uint32(pos)&placeMask
+// entry is what a table of 1<<size holds for hash and pos.
+func entry(hash uint64, size, pos int) uint32 {
+	return uint32(hash>>(64-size-tagBits))<<windowBits | uint32(pos)&placeMask
 }
 
 // distance is how far before pos the place of an entry lies, less than a window.
@@ -134,7 +121,7 @@ func (f *finder) search(src []byte, pos, anchor, end, last int) match {
 	for pos <= end-margin {
 		v := load64(src, pos)
 		long, short := hash8(v), hash5(v)
-		nowLong, nowShort := longEntry(long, pos), shortEntry(short, pos)
+		nowLong, nowShort := entry(long, longBits, pos), entry(short, shortBits, pos)
 		atLong, atShort := &f.long[long>>(64-longBits)], &f.short[short>>(64-shortBits)]
 		oldLong, oldShort := *atLong, *atShort
 		*atLong, *atShort = nowLong, nowShort
@@ -164,7 +151,7 @@ func (f *finder) search(src []byte, pos, anchor, end, last int) match {
 func (f *finder) better(src []byte, pos, d, anchor, end int) match {
 	v := load64(src, pos+1)
 	h := hash8(v)
-	now, old := longEntry(h, pos+1), f.long[h>>(64-longBits)]
+	now, old := entry(h, longBits, pos+1), f.long[h>>(64-longBits)]
 	f.long[h>>(64-longBits)] = now
 	if next := distance(old, pos+1); (old^now)>>windowBits == 0 && next > 0 && load64(src, pos+1-next) == v {
 		return widen(src, pos+1, 8, next, anchor, end)
@@ -177,7 +164,7 @@ func (f *finder) searchFast(src []byte, pos, anchor, end, last int) match {
 	for pos <= end-margin {
 		v := load64(src, pos)
 		h := hash6(v)
-		now, at := shortEntry(h, pos), &f.short[h>>(64-shortBits)]
+		now, at := entry(h, shortBits, pos), &f.short[h>>(64-shortBits)]
 		old := *at
 		*at = now
 		otherHash, other := (old^now)>>windowBits, load32(src, pos+1-last)^uint32(v>>8)
@@ -219,10 +206,10 @@ func (f *finder) remember(src []byte, pos int) {
 }
 
 func (f *finder) rememberLong(hash uint64, pos int) {
-	f.long[hash>>(64-longBits)] = longEntry(hash, pos)
+	f.long[hash>>(64-longBits)] = entry(hash, longBits, pos)
 }
 func (f *finder) rememberShort(hash uint64, pos int) {
-	f.short[hash>>(64-shortBits)] = shortEntry(hash, pos)
+	f.short[hash>>(64-shortBits)] = entry(hash, shortBits, pos)
 }
 
 // widen makes a match of n bytes at pos as long as it can be, to both sides: not

@@ -46,9 +46,8 @@ const windowBits = 20
 // An Encoder makes frames. It holds up to 4 MiB, and serves one goroutine at
 // a time.
 type Encoder struct {
-	finder    *finder  // of Fast and Default
-	optimal   *optimal // of Max
-	literals  []byte   // of the block, without what sequences copy
+	divider   divider
+	literals  []byte // of the block, without what sequences copy
 	sequences []sequence
 	codes     []codes
 	huffman   huff0.Scratch
@@ -56,22 +55,27 @@ type Encoder struct {
 	known     known
 }
 
+// A divider finds what repeats. Only the blocks of a frame in their order tell it
+// what came before: the first one begins anew.
+type divider interface {
+	// divide adds src[start:end] to e as sequences and literals.
+	divide(e *Encoder, src []byte, start, end int)
+}
+
 // known is what a decoder remembers from block to block.
 type known struct {
-	repeats repeats
+	repeats repeats     // of Fast and Default the last two only
 	tables  [kinds]*fse // of the last sequences; nil: not to be had
 	huffman bool        // whether the table of the last literals is ours
 }
 
 // NewEncoder gives an encoder for any number of frames.
 func NewEncoder(l Level) *Encoder {
-	e := &Encoder{literals: make([]byte, 0, blockMax+shortRun), sequences: make([]sequence, 0, blockMax/leastLength)}
+	var d divider = &finder{fast: l == Fast}
 	if l == Max {
-		e.optimal = &optimal{}
-	} else {
-		e.finder = &finder{fast: l == Fast}
+		d = &optimal{}
 	}
-	return e
+	return &Encoder{divider: d, literals: make([]byte, 0, blockMax+shortRun), sequences: make([]sequence, 0, blockMax/leastLength)}
 }
 
 // Append appends a frame that unpacks to src, with its length and checksum. The
@@ -103,7 +107,8 @@ func appendHead(dst []byte, size int) []byte {
 // ends with src: as it is where packing does not make it smaller.
 func (e *Encoder) appendBlock(dst, src []byte, start, end int) []byte {
 	head, before := len(dst), e.known
-	e.divide(src, start, end)
+	e.sequences, e.literals = e.sequences[:0], e.literals[:0]
+	e.divider.divide(e, src, start, end)
 	dst = e.appendLiterals(append(dst, 0, 0, 0))
 	dst = e.appendSequences(dst)
 	kind, size := packedBlock, len(dst)-head-blockHead

@@ -65,18 +65,21 @@ func firstCodes(size [64]uint8) (list [longLength]uint8) {
 // codesOf gives the codes of a sequence. Long runs have a code for each power of
 // 2: 64 literals have 25, a match of 131 bytes, less 3, has 43.
 func codesOf(s sequence) codes {
-	c := codes{offset: uint8(bits.Len32(s.offset) - 1)}
-	if s.literals < longLiterals {
-		c.literals = literalCode[s.literals]
-	} else {
-		c.literals = uint8(bits.Len32(s.literals) + 18)
-	}
+	c := codes{literals: literalsCode(s.literals), offset: uint8(bits.Len32(s.offset) - 1)}
 	if n := s.length; n < longLength {
 		c.length = lengthCode[n]
 	} else {
 		c.length = uint8(bits.Len32(n) + 35)
 	}
 	return c
+}
+
+// literalsCode gives the code of a run of n literals.
+func literalsCode(n uint32) uint8 {
+	if n < longLiterals {
+		return literalCode[n]
+	}
+	return uint8(bits.Len32(n) + 18)
 }
 
 // appendSequences appends the sequences of the block.

@@ -135,13 +135,13 @@ func (s *Server) receive(ctx context.Context, conn net.Conn) {
 	_ = conn.SetDeadline(time.Time{})
 	s.log("%s came in with the key %s", conn.RemoteAddr(), c.Permissions.Extensions["key"])
 	go ssh.DiscardRequests(requests) // keep-alive questions get the answer no, which is one
-	var sessions sync.WaitGroup
-	gone := s.sessions(ctx, channels, &sessions, []string{"SSH_CONNECTION=" + addresses(conn)})
-	if !gone {
-		s.part(channels, &sessions)
+	var running sync.WaitGroup
+	env := []string{"SSH_CONNECTION=" + addresses(conn)}
+	if gone := s.sessions(ctx, channels, &running, env); !gone {
+		part(channels, &running)
 		conn.Close()
 	}
-	sessions.Wait()
+	running.Wait()
 	s.log("%s is gone", conn.RemoteAddr())
 }
 
@@ -172,7 +172,7 @@ func (s *Server) sessions(ctx context.Context, channels <-chan ssh.NewChannel, r
 
 // part lets the sessions of a guest end and the guest hang up, in that order:
 // who hangs up first may take away what the other has not read yet.
-func (s *Server) part(channels <-chan ssh.NewChannel, running *sync.WaitGroup) {
+func part(channels <-chan ssh.NewChannel, running *sync.WaitGroup) {
 	hungUp, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(hungUp)

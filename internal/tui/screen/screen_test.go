@@ -505,29 +505,28 @@ func TestClosed(t *testing.T) {
 }
 
 func TestLend(t *testing.T) {
-	lent, goOn := make(chan struct{}), make(chan struct{})
+	lent, back, goOn := false, make(chan struct{}), make(chan struct{})
 	term := open(t, 80, 24, func(d *Dialogue) error {
 		if _, err := d.Choose(mainPage); err != nil {
 			return err
 		}
-		if err := d.Lend("type exit", func() {}); err != nil {
-			return err
+		err := d.Lend("type exit", func() { lent = true })
+		close(back)
+		if <-goOn; err == nil {
+			_, err = d.Choose(mainPage)
 		}
-		close(lent)
-		<-goOn
-		_, err := d.Choose(mainPage)
 		return err
 	})
 	term.until("What would")
 	term.press("1")
-	<-lent
+	<-back
 	if text := term.text(); strings.Contains(text, "What would") {
 		t.Errorf("a page that nobody can answer any more is on the screen:\n%s", text)
 	}
 	close(goOn)
 	term.until("What would")
 	term.press("1")
-	if err := term.done(); err != nil || !strings.Contains(term.tty.String(), "type exit") {
-		t.Errorf("%v, %q", err, term.tty.String())
+	if err := term.done(); err != nil || !lent || !strings.Contains(term.tty.String(), "type exit") {
+		t.Errorf("%v, %v, %q", err, lent, term.tty.String())
 	}
 }
