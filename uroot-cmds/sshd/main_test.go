@@ -1,16 +1,61 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"doppel.live/internal/live/sshd"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
+
+// asProgram makes the test the program itself.
+const asProgram = "DOPPEL_TEST_SSHD"
+
+func TestMain(m *testing.M) {
+	if key := os.Getenv(asProgram); key != "" {
+		os.Args = []string{"sshd", "--authorized", key, "--listen", "127.0.0.1:0"}
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// What the first process sends to all when the machine ends ends it in order.
+func TestSignals(t *testing.T) {
+	host, err := sshd.NewHostKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []os.Signal{unix.SIGTERM, unix.SIGHUP} {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), asProgram+"="+strings.TrimSpace(string(ssh.MarshalAuthorizedKey(host.PublicKey()))))
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := bufio.NewReader(out)
+		if line, err := log.ReadString('\n'); !strings.Contains(line, "may come in at") {
+			t.Errorf("%q, %v", line, err)
+		}
+		if err := cmd.Process.Signal(end); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.Copy(io.Discard, log)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %v", end, err)
+		}
+	}
+}
 
 func TestKeysOf(t *testing.T) {
 	host, err := sshd.NewHostKey()
