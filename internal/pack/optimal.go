@@ -29,6 +29,9 @@ const (
 	// Where the next place costs hardly more than a place, as a match leads over
 	// it, no match is looked for: in bits with costBits behind the point.
 	hardlyMore = 1 << costBits
+	// lead is the cost that a piece begins with: a run of literals that goes on
+	// may cost less with one more, and no cost is below 0.
+	lead = 256 << costBits
 	// Behind many literals matches are looked for in fewer places: in every
 	// second behind 1<<patience of them, in every third behind twice as many,
 	// and so on to leastOften.
@@ -93,7 +96,7 @@ func (o *optimal) divide(e *Encoder, src []byte, start, end int) {
 	}
 	anchor := start
 	for pos := start; pos <= end-margin; {
-		o.nodes[0] = node{literals: uint32(pos - anchor), repeats: e.known.repeats}
+		o.nodes[0] = node{cost: lead, literals: uint32(pos - anchor), repeats: e.known.repeats}
 		n, taken := o.walk(src, pos, min(pos+piece, end), end)
 		o.trace(n)
 		next := pos + n
